@@ -27,8 +27,16 @@ struct PortConfig {
     wire::MacAddress guest_mac;  ///< of the interface in the namespace; relearned from frames
     uint32_t mtu = 65520;        ///< of the link: bytes of an IP packet
 
+    /// Workers that serve the port: `workers` of them from `first_worker` on, modulo all. One
+    /// queue each, in that order.
+    uint16_t first_worker = 0;
+    uint16_t workers = 1;
+
     bool ipv4 = true;
     bool ipv6 = true;
+    bool tcp = true;
+    bool udp = true;
+    bool icmp = true;
     std::optional<Prefix> address4;  ///< the namespace's own, as offered by DHCP
     std::optional<wire::IpAddress> gateway4;
     std::optional<Prefix> address6;  ///< global
@@ -47,6 +55,12 @@ struct PortConfig {
 
     /// Flows from the namespace to these addresses reach 127.0.0.1 or ::1 of the host.
     std::optional<wire::IpAddress> host_loopback4, host_loopback6;
+    /// Flows from the namespace to guest_map reach guest_map_target: the host's address that the
+    /// namespace has as its own and so cannot address.
+    std::optional<wire::IpAddress> guest_map4, guest_map_target4;
+    std::optional<wire::IpAddress> guest_map6, guest_map_target6;
+    /// Source of host sockets, where the target is not loopback.
+    std::optional<wire::IpAddress> outbound4, outbound6;
     /// Port 53 and 853 of dns_forward reach dns_host; one pair for each family.
     std::optional<wire::IpAddress> dns_forward4, dns_host4;
     std::optional<wire::IpAddress> dns_forward6, dns_host6;

@@ -1,0 +1,66 @@
+// One namespace, connected: its link, its place in the dataplane, and the watch over its end.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "control/config.hpp"
+#include "control/link.hpp"
+#include "control/port_setup.hpp"
+#include "control/spawned_command.hpp"
+#include "control/target_watch.hpp"
+#include "dataplane/shard/dataplane.hpp"
+
+namespace pasta::control {
+
+/// What attachments share. All of it outlives them.
+struct Plumbing {
+    const Netns& private_netns;
+    io::Umem& umem;
+    shard::Dataplane& dataplane;
+};
+
+class Attachment {
+  public:
+    /// Connects the namespace (and starts its command, held back until release()). Throws when it
+    /// cannot be; nothing is left behind then. `id` is not in use.
+    Attachment(const Plumbing& plumbing, const NamespaceConfig& config, core::PortId id,
+               const HostView& host);
+    ~Attachment();
+    Attachment(const Attachment&) = delete;
+    Attachment& operator=(const Attachment&) = delete;
+
+    const NamespaceConfig& config() const { return config_; }
+    core::PortId id() const { return id_; }
+    /// Of our end of the link.
+    int link_index() const { return link_->index(); }
+    /// The target's end is reported by this descriptor becoming readable; -1 = there is none.
+    int watch_fd() const;
+    bool target_gone();
+    /// Lets the command of a `command:` target run. Throws std::system_error.
+    void release_command();
+    /// Of the command, once it has ended.
+    std::optional<int> exit_status();
+    /// Disconnects; the statistics of its queues and of its XDP program. Once.
+    struct Statistics {
+        io::PortStatistics port;
+        SteerCounters steer;
+    };
+    Statistics detach();
+
+  private:
+    Netns open_target();
+    void configure(const Netns& target, const std::string& interface_name, const HostView& host);
+    std::vector<std::unique_ptr<io::XskPort>> open_queues(const core::PortConfig& port);
+
+    Plumbing plumbing_;
+    NamespaceConfig config_;
+    core::PortId id_;
+    std::unique_ptr<SpawnedCommand> command_;
+    std::optional<TargetWatch> watch_;
+    std::unique_ptr<VethLink> link_;
+    bool attached_ = false;
+};
+
+}  // namespace pasta::control

@@ -1,0 +1,250 @@
+#include "control/daemon.hpp"
+
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <systemd/sd-daemon.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+
+#include "control/statistics.hpp"
+#include "control/system.hpp"
+
+namespace pasta::control {
+
+namespace {
+
+constexpr size_t mebibyte = size_t{1} << 20;
+
+shard::IdlePolicy idle_policy(Polling polling) {
+    switch (polling) {
+        case Polling::busy: return shard::IdlePolicy::spin;
+        case Polling::interrupt: return shard::IdlePolicy::sleep;
+        case Polling::adaptive: break;
+    }
+    return shard::IdlePolicy::adaptive;
+}
+
+io::UniqueFd signal_fd() {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int number : {SIGTERM, SIGINT, SIGQUIT, SIGHUP})
+        sigaddset(&set, number);
+    // Before any thread exists, so that all of them inherit it.
+    sigprocmask(SIG_BLOCK, &set, nullptr);
+    signal(SIGPIPE, SIG_IGN);
+    return io::UniqueFd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+/// Fires each `period`; never when that is zero.
+io::UniqueFd periodic_timer(std::chrono::seconds period) {
+    io::UniqueFd fd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    itimerspec spec{};
+    spec.it_interval.tv_sec = spec.it_value.tv_sec = period.count();
+    timerfd_settime(fd.get(), 0, &spec, nullptr);
+    return fd;
+}
+
+bool runs_command(const Options& options) {
+    return options.config_file.empty() && options.config.namespaces.size() == 1 &&
+           std::holds_alternative<NetnsCommand>(options.config.namespaces[0].target);
+}
+
+}  // namespace
+
+Daemon::Daemon(const Options& options)
+    : options_(options), host_netns_(Netns::current()), private_netns_([] {
+          require_capabilities();
+          return Netns::create_private();
+      }()) {
+    signals_ = signal_fd();
+    const DataplaneConfig& dataplane = options_.config.dataplane;
+    shard::DataplaneOptions shards;
+    shards.cpus = choose_cpus(dataplane.workers);
+    shards.idle = idle_policy(dataplane.polling);
+    shards.secrets = random_secrets();
+    links_ = std::make_unique<LinkMonitor>(private_netns_);
+    umem_ = run_in_netns(private_netns_, [&] {
+        return std::make_unique<io::Umem>(dataplane.umem_mib * mebibyte);
+    });
+    if (umem_->software_checksums())
+        spdlog::warn("this kernel computes no checksums for AF_XDP: they are computed here");
+    chunks_ = std::make_unique<io::ChunkRing>(umem_->size());
+    dataplane_ = std::make_unique<shard::Dataplane>(shards, umem_->arena(), *chunks_);
+    rekey_timer_ = periodic_timer(dataplane.hash_rekey);
+    for (const NamespaceConfig& ns : options_.config.namespaces)
+        attach(ns);
+    // After the commands were forked, which keep the limit that the user gave them.
+    raise_descriptor_limit();
+}
+
+Daemon::~Daemon() {
+    attachments_.clear();
+    dataplane_.reset();
+    if (chunks_ && chunks_->available() != umem_->size())
+        spdlog::error("{} of {} chunks were lost", umem_->size() - chunks_->available(),
+                      umem_->size());
+}
+
+HostView Daemon::read_host() {
+    Netlink host(host_netns_);
+    HostView view{read_template(host, options_.config.host.interface), read_resolver_config()};
+    for (const std::string& warning : view.interface.warnings)
+        spdlog::warn("{}", warning);
+    return view;
+}
+
+core::PortId Daemon::free_id() const {
+    for (core::PortId id = 0;; ++id) {
+        const bool used = std::any_of(attachments_.begin(), attachments_.end(),
+                                      [id](const auto& a) { return a.second->id() == id; });
+        if (!used) return id;
+    }
+}
+
+void Daemon::attach(const NamespaceConfig& config) {
+    const Plumbing plumbing{private_netns_, *umem_, *dataplane_};
+    attachments_[config.name] =
+        std::make_unique<Attachment>(plumbing, config, free_id(), read_host());
+    spdlog::info("{}: connected", config.name);
+}
+
+void Daemon::detach(std::map<std::string, std::unique_ptr<Attachment>>::iterator it) {
+    add(statistics_, it->second->detach());
+    spdlog::info("{}: disconnected", it->first);
+    attachments_.erase(it);
+}
+
+int Daemon::run() {
+    announce();
+    for (auto& [name, attachment] : attachments_)
+        attachment->release_command();
+    while (!stopping_)
+        wait_for_events();
+    sd_notify(0, "STOPPING=1");
+    while (!attachments_.empty())
+        detach(attachments_.begin());
+    if (options_.stats) print_statistics();
+    return exit_status_;
+}
+
+void Daemon::announce() {
+    spdlog::info("ready: {} namespace{} on {} worker{}", attachments_.size(),
+                 attachments_.size() == 1 ? "" : "s", dataplane_->workers(),
+                 dataplane_->workers() == 1 ? "" : "s");
+    sd_notify(0, "READY=1");
+}
+
+void Daemon::wait_for_events() {
+    std::vector<pollfd> fds{{signals_.get(), POLLIN, 0},
+                            {rekey_timer_.get(), POLLIN, 0},
+                            {links_->fd(), POLLIN, 0}};
+    const size_t fixed = fds.size();
+    for (const auto& [name, attachment] : attachments_)
+        if (attachment->watch_fd() >= 0) fds.push_back({attachment->watch_fd(), POLLIN, 0});
+    if (poll(fds.data(), fds.size(), -1) < 0) return;
+    if (fds[0].revents != 0) on_signal();
+    if (fds[1].revents != 0) on_rekey();
+    if (fds[2].revents != 0) on_links_removed();
+    if (std::any_of(fds.begin() + static_cast<ptrdiff_t>(fixed), fds.end(),
+                    [](const pollfd& fd) { return fd.revents != 0; }))
+        on_targets();
+    // The namespace of a command line was all there is to serve.
+    if (options_.config_file.empty() && attachments_.empty()) stopping_ = true;
+}
+
+void Daemon::on_signal() {
+    signalfd_siginfo info;
+    while (read(signals_.get(), &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGHUP && !options_.config_file.empty())
+            reload();
+        else if (info.ssi_signo == SIGINT && runs_command(options_))
+            continue;  // the terminal's Ctrl-C is the command's business
+        else
+            stopping_ = true;
+    }
+}
+
+void Daemon::on_targets() {
+    for (auto it = attachments_.begin(); it != attachments_.end();) {
+        const auto current = it++;
+        if (!current->second->target_gone()) continue;
+        if (const auto status = current->second->exit_status(); status && runs_command(options_))
+            exit_status_ = *status;
+        detach(current);
+    }
+}
+
+// The kernel removes both ends of a pair with the namespace of either.
+void Daemon::on_links_removed() {
+    bool overrun = false;
+    std::vector<int> removed = links_->removed(overrun);
+    Netlink netlink(private_netns_);
+    for (auto it = attachments_.begin(); it != attachments_.end();) {
+        const auto current = it++;
+        const int link = current->second->link_index();
+        const bool gone = std::find(removed.begin(), removed.end(), link) != removed.end() ||
+                          (overrun && !netlink.find_link(link));
+        // A command's end is told by its process, with the exit status.
+        const bool has_status =
+            std::holds_alternative<NetnsCommand>(current->second->config().target);
+        if (gone && !has_status) detach(current);
+    }
+}
+
+void Daemon::on_rekey() {
+    uint64_t expirations;
+    [[maybe_unused]] const ssize_t n = read(rekey_timer_.get(), &expirations, sizeof expirations);
+    dataplane_->rekey(random_secrets().flow_hash);
+    spdlog::debug("new secret for the choice of workers");
+}
+
+// Applies what differs in the config file; what did not change is not touched.
+void Daemon::reload() {
+    Config next;
+    try {
+        next = load_config(options_.config_file);
+    } catch (const std::exception& e) {
+        spdlog::error("not reloaded: {}", e.what());
+        return;
+    }
+    sd_notify(0, "RELOADING=1");
+    if (next.dataplane != options_.config.dataplane)
+        spdlog::warn("changes under dataplane: take effect at the next start");
+    next.dataplane = options_.config.dataplane;
+    const bool host_changed = next.host != options_.config.host;
+    options_.config = next;
+    for (auto it = attachments_.begin(); it != attachments_.end();) {
+        const auto current = it++;
+        const bool kept = !host_changed &&
+                          std::any_of(next.namespaces.begin(), next.namespaces.end(),
+                                      [&](const NamespaceConfig& ns) {
+                                          return ns == current->second->config();
+                                      });
+        if (!kept) detach(current);
+    }
+    for (const NamespaceConfig& ns : next.namespaces) {
+        if (attachments_.count(ns.name) != 0) continue;
+        try {
+            attach(ns);
+            attachments_[ns.name]->release_command();
+        } catch (const std::exception& e) {
+            attachments_.erase(ns.name);
+            spdlog::error("{}: {}", ns.name, e.what());
+        }
+    }
+    announce();
+}
+
+void Daemon::print_statistics() {
+    std::vector<const core::Counters*> counters;
+    for (uint16_t worker = 0; worker < dataplane_->workers(); ++worker)
+        counters.push_back(&dataplane_->counters(worker));
+    std::fputs(format_statistics(counters, statistics_).c_str(), stderr);
+}
+
+}  // namespace pasta::control

@@ -1,0 +1,119 @@
+// What the protocols of one shard share. Each protocol owns its flows; everything here is touched
+// only from inside a call into the engine.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "dataplane/core/chain.hpp"
+#include "dataplane/core/chunk.hpp"
+#include "dataplane/core/counters.hpp"
+#include "dataplane/core/flow.hpp"
+#include "dataplane/core/flow_table.hpp"
+#include "dataplane/core/port_config.hpp"
+#include "dataplane/core/socket_op.hpp"
+#include "dataplane/core/time.hpp"
+#include "dataplane/core/timer_wheel.hpp"
+#include "dataplane/core/tx_queue.hpp"
+#include "dataplane/wire/ip.hpp"
+
+namespace pasta::core {
+
+/// A namespace as this shard knows it.
+struct Port {
+    explicit Port(const PortConfig& c) : config(c), guest_mac(c.guest_mac) {}
+
+    PortConfig config;
+    wire::MacAddress guest_mac;  ///< of the last frame received; where unasked frames go
+    TxQueue tx;
+    Time next_advertisement = never;  ///< when this shard sends the next unsolicited RA
+    uint32_t advertisements = 0;      ///< unsolicited ones sent so far
+};
+
+/// 128-bit secrets of getrandom(2), made by the control thread.
+struct Secrets {
+    SipKey flow_hash;  ///< which shard owns a new flow; rotated
+    SipKey isn;        ///< initial sequence numbers (RFC 6528)
+    SipKey table;      ///< the flow table's own hash
+};
+
+/// How much of the UMEM one flow may hold; lowered by the shard while chunks are short.
+struct MemoryLimits {
+    uint32_t hold_bytes = 4u << 20;       ///< from the namespace, not yet taken by the host
+    uint32_t in_flight_bytes = 1u << 20;  ///< to the namespace, not yet acknowledged
+
+    /// For `available` free chunks of `total`.
+    static MemoryLimits for_free_chunks(size_t available, size_t total) {
+        const size_t eighths = total == 0 ? 0 : available * 8 / total;
+        if (eighths >= 4) return {};
+        if (eighths >= 2) return {1u << 20, 256u << 10};
+        if (eighths >= 1) return {256u << 10, 128u << 10};
+        return {64u << 10, 64u << 10};
+    }
+};
+
+/// A received frame after its Ethernet and IP headers were parsed.
+struct Packet {
+    Port& port;
+    wire::MacAddress src_mac;
+    bool link_multicast = false;  ///< sent to a group or broadcast address of the link
+    wire::IpPacket ip{};
+    wire::Bytes upper{};  ///< contiguous bytes of the upper layer (all of its headers, not all data)
+    uint16_t upper_offset = 0;  ///< bytes from the start of the frame to the upper layer
+    Chain frame;                ///< the whole frame; the handler owns it
+
+    /// The frame's bytes from the start of the IP header that are contiguous.
+    wire::Bytes from_ip(ChunkArena& arena) const { return arena.bytes(frame.head).subspan(14); }
+};
+
+/// State shared by the protocols of one shard.
+class Context {
+  public:
+    Context(ChunkCache& cache, const Secrets& s) : chunks(cache), secrets(s), table(s.table) {}
+
+    ChunkCache& chunks;
+    Secrets secrets;
+    FlowTable table;
+    TimerWheel timers;
+    SocketOps ops;
+    Counters counters;
+    MemoryLimits limits;
+    Time now = 0;
+
+    ChunkArena& arena() { return chunks.arena(); }
+    /// nullptr when the namespace is not (or no longer) attached.
+    Port* port(PortId id) { return id < ports_.size() ? ports_[id].get() : nullptr; }
+    const std::vector<std::unique_ptr<Port>>& ports() const { return ports_; }
+    Port& add_port(const PortConfig& config) {
+        if (config.id >= ports_.size()) ports_.resize(config.id + size_t{1});
+        ports_[config.id] = std::make_unique<Port>(config);
+        return *ports_[config.id];
+    }
+    /// Drops the port's queued frames. Its flows must be gone.
+    void remove_port(PortId id) {
+        while (!ports_[id]->tx.empty()) {
+            for (size_t i = 0; i < ports_[id]->tx.front().slices; ++i)
+                chunks.unref(ports_[id]->tx.front_slice(i).chunk);
+            ports_[id]->tx.pop();
+        }
+        ports_[id].reset();
+    }
+
+  private:
+    std::vector<std::unique_ptr<Port>> ports_;
+};
+
+/// Where on the host a flow's packets go: `peer` and `port` as the namespace addressed them,
+/// translated for the host's loopback and the DNS forwarder (first match wins).
+struct HostTarget {
+    wire::IpAddress address;
+    uint16_t port = 0;
+    std::optional<wire::IpAddress> source{};  ///< to bind to; absent = the kernel's choice
+};
+HostTarget host_target(const PortConfig& config, const wire::IpAddress& peer, uint16_t port);
+
+/// True when a flow from `guest` to `peer` can be served at all: both unicast, neither loopback.
+bool servable(const wire::IpAddress& guest, const wire::IpAddress& peer);
+
+}  // namespace pasta::core

@@ -1,0 +1,78 @@
+// Fixed-address records that are named by index and generation.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "dataplane/core/flow.hpp"
+
+namespace pasta::core {
+
+/// Records of one kind of flow, up to a limit. Memory is added in blocks when needed and kept, so
+/// an idle shard is small and a busy one does not allocate. The record freed last is used first.
+template <typename T, FlowKind kind>
+class Slab {
+  public:
+    explicit Slab(size_t limit) : limit_(limit) {}
+
+    size_t size() const { return size_; }
+
+    /// A fresh, value-initialised record, or nullptr at the limit.
+    T* create() {
+        if (free_.empty() && !grow()) return nullptr;
+        const uint32_t index = free_.back();
+        free_.pop_back();
+        ++size_;
+        Cell& cell = at(index);
+        cell.live = true;
+        cell.value = T{};
+        cell.value.id = FlowId{kind, index, cell.generation};
+        return &cell.value;
+    }
+    /// The record if it still lives, else nullptr.
+    T* find(FlowId id) {
+        if (id.index >= blocks_.size() * block_size) return nullptr;
+        Cell& cell = at(id.index);
+        return cell.live && cell.value.id == id ? &cell.value : nullptr;
+    }
+    void destroy(T& value) {
+        Cell& cell = at(value.id.index);
+        cell.live = false;
+        ++cell.generation;
+        --size_;
+        free_.push_back(value.id.index);
+    }
+    /// Calls f(T&) for every live record; f may destroy the one it is given.
+    template <typename F>
+    void for_each(F&& f) {
+        for (auto& block : blocks_)
+            for (size_t i = 0; i < block_size; ++i)
+                if (block[i].live) f(block[i].value);
+    }
+
+  private:
+    static constexpr size_t block_size = 256;
+    struct Cell {
+        T value;
+        uint32_t generation = 0;
+        bool live = false;
+    };
+
+    Cell& at(uint32_t index) { return blocks_[index / block_size][index % block_size]; }
+    bool grow() {
+        if ((blocks_.size() + 1) * block_size > limit_) return false;
+        const auto first = static_cast<uint32_t>(blocks_.size() * block_size);
+        blocks_.push_back(std::make_unique<Cell[]>(block_size));
+        for (uint32_t i = block_size; i-- > 0;)
+            free_.push_back(first + i);
+        return true;
+    }
+
+    size_t limit_;
+    size_t size_ = 0;
+    std::vector<std::unique_ptr<Cell[]>> blocks_;
+    std::vector<uint32_t> free_;
+};
+
+}  // namespace pasta::core

@@ -1,0 +1,63 @@
+// What the engine asks of host sockets. The host side executes the operations in order and tells
+// the engine each result through its on_* functions; the engine itself makes no system call.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+
+#include "dataplane/core/flow.hpp"
+
+namespace pasta::core {
+
+/// A host socket, as the host side named it; -1 = none. Opaque to the engine, which keeps it so that
+/// a flow and its socket have one record.
+using SocketHandle = int;
+
+enum class SocketOpKind : uint8_t {
+    tcp_connect,     ///< open and connect(2) without blocking; result: on_connected/_failed
+    tcp_send,        ///< write what the flow holds; result: on_sent
+    tcp_read,        ///< read what plan_read() allows; result: on_read
+    tcp_shutdown,    ///< shutdown(SHUT_WR)
+    tcp_close,       ///< close(2) of `socket`; the flow may be gone
+    tcp_abort,       ///< close(2) of `socket` so that its peer gets a RST; the flow may be gone
+    udp_open,        ///< open, bind and connect a socket for the flow
+    udp_send,        ///< send the datagrams that the flow holds
+    udp_read,        ///< read datagrams
+    echo_open,       ///< open a ping (or raw) socket for the flow
+    echo_send,       ///< send the echo requests that the flow holds
+    echo_read,       ///< read echo replies
+    datagram_close,  ///< close(2) of a UDP or echo `socket`; the flow may be gone
+};
+
+struct SocketOp {
+    FlowId flow;
+    SocketOpKind kind;
+    SocketHandle socket = -1;
+};
+
+/// FIFO of operations. A flow has at most one of each kind in it (the flow's own flags see to
+/// that), which bounds it.
+class SocketOps {
+  public:
+    void push(const SocketOp& op) { queue_.push_back(op); }
+    bool empty() const { return queue_.empty(); }
+    size_t size() const { return queue_.size(); }
+    SocketOp pop() {
+        const SocketOp op = queue_.front();
+        queue_.pop_front();
+        return op;
+    }
+
+  private:
+    std::deque<SocketOp> queue_;
+};
+
+/// Readiness of a host socket, as epoll reports it.
+struct Readiness {
+    bool readable = false;  ///< EPOLLIN
+    bool writable = false;  ///< EPOLLOUT
+    bool error = false;     ///< EPOLLERR or EPOLLHUP: look at SO_ERROR or the error queue
+    bool hangup = false;    ///< EPOLLRDHUP: the peer's FIN stands behind what can be read
+};
+
+}  // namespace pasta::core

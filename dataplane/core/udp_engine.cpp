@@ -1,0 +1,77 @@
+#include "dataplane/core/udp_engine.hpp"
+
+#include "dataplane/core/icmp_error.hpp"
+#include "dataplane/core/ip_sender.hpp"
+#include "dataplane/wire/checksum.hpp"
+#include "dataplane/wire/udp.hpp"
+
+namespace pasta::core {
+
+using wire::UdpHeader;
+
+namespace {
+
+constexpr DatagramTraits udp_traits{
+    .kind = FlowKind::udp,
+    .open = SocketOpKind::udp_open,
+    .send = SocketOpKind::udp_send,
+    .read = SocketOpKind::udp_read,
+    .one_shot_timeout = 30 * second,
+    .stream_timeout = 120 * second,
+    .flows = &Counters::udp_flows,
+    .to_sock = &Counters::udp_to_sock,
+};
+
+}  // namespace
+
+UdpEngine::UdpEngine(Context& context, size_t max_flows)
+    : DatagramEngine(context, udp_traits, max_flows) {}
+
+void UdpEngine::on_packet(Packet& packet) {
+    Counters& counters = context_.counters;
+    if (packet.upper.size() < UdpHeader::size) return drop(packet, counters.drop_truncated);
+    const auto header = UdpHeader::parse(packet.upper, packet.ip.payload_length);
+    if (!header) return drop(packet, counters.drop_bad_length);
+    if (header->src_port == 0 || header->dst_port == 0)
+        return drop(packet, counters.drop_bad_header);
+    if (packet.link_multicast || !servable(packet.ip.src, packet.ip.dst))
+        return drop(packet, counters.drop_address);
+
+    FlowKey key;
+    key.guest = packet.ip.src;
+    key.peer = packet.ip.dst;
+    key.guest_port = header->src_port;
+    key.peer_port = header->dst_port;
+    key.port = packet.port.config.id;
+    key.protocol = wire::protocol_udp;
+    enqueue(packet, key, packet.upper_offset + UdpHeader::size, header->length - UdpHeader::size);
+}
+
+bool UdpEngine::deliver(DatagramFlow& flow, Chain payload, const ReceivedOptions& options) {
+    ChunkArena& arena = context_.arena();
+    const Envelope e = envelope(flow, options);
+    const auto length = static_cast<uint16_t>(UdpHeader::size + payload.bytes);
+    ChunkMeta& first = arena.meta(payload.head);
+    first.offset = static_cast<uint16_t>(first.offset - UdpHeader::size);
+    first.len = static_cast<uint16_t>(first.len + UdpHeader::size);
+    payload.bytes += UdpHeader::size;
+    const uint32_t pseudo = wire::pseudo_header_sum(e.src, e.dst, e.protocol, length);
+    UdpHeader{flow.key.peer_port, flow.key.guest_port, length, wire::checksum_fold(pseudo)}.emit(
+        arena.bytes(payload.head));
+    send_ip_packet(context_, port_of(flow), e, payload, wire::udp_checksum_offset,
+                   Checksum::offload, flow.identification++);
+    ++context_.counters.udp_to_tap;
+    return true;
+}
+
+size_t UdpEngine::quote(const DatagramFlow& flow, wire::Bytes original, uint32_t original_length,
+                        wire::MutableBytes out) const {
+    // The length of a truncated quotation is not known; receivers match addresses and ports.
+    const auto length = static_cast<uint16_t>(UdpHeader::size + original_length);
+    UdpHeader{flow.key.guest_port, flow.key.peer_port, length, 0}.emit(out);
+    const size_t n = std::min(original.size(), out.size() - UdpHeader::size);
+    if (n != 0) std::memcpy(&out[UdpHeader::size], original.data(), n);
+    return UdpHeader::size + n;
+}
+
+}  // namespace pasta::core

@@ -1,0 +1,141 @@
+#include "dataplane/shard/dataplane.hpp"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <future>
+#include <string>
+#include <system_error>
+
+#include "dataplane/shard/clock.hpp"
+
+namespace pasta::shard {
+
+namespace {
+
+void pin(std::thread& thread, int cpu) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(static_cast<size_t>(cpu), &set);
+    const int error = pthread_setaffinity_np(thread.native_handle(), sizeof set, &set);
+    if (error != 0)
+        throw std::system_error(error, std::generic_category(),
+                                "cannot pin a worker to CPU " + std::to_string(cpu));
+}
+
+io::PortStatistics& operator+=(io::PortStatistics& a, const io::PortStatistics& b) {
+    a.rx_frames += b.rx_frames, a.rx_bytes += b.rx_bytes, a.rx_chunks += b.rx_chunks;
+    a.tx_frames += b.tx_frames, a.tx_bytes += b.tx_bytes, a.tx_chunks += b.tx_chunks;
+    a.tx_kicks += b.tx_kicks, a.tx_kick_busy += b.tx_kick_busy;
+    a.rx_oversize += b.rx_oversize, a.fill_starved += b.fill_starved;
+    a.kernel_rx_dropped += b.kernel_rx_dropped, a.kernel_rx_invalid += b.kernel_rx_invalid;
+    a.kernel_tx_invalid += b.kernel_tx_invalid, a.kernel_rx_ring_full += b.kernel_rx_ring_full;
+    a.kernel_fill_ring_empty += b.kernel_fill_ring_empty;
+    a.kernel_tx_ring_empty += b.kernel_tx_ring_empty;
+    return a;
+}
+
+}  // namespace
+
+Dataplane::Dataplane(const DataplaneOptions& options, core::ChunkArena& arena,
+                     io::ChunkRing& chunks)
+    : idle_(options.idle),
+      spin_window_(options.spin_window),
+      post_(static_cast<uint16_t>(options.cpus.size())) {
+    for (uint16_t i = 0; i < post_.shards(); ++i)
+        workers_.push_back(std::make_unique<Worker>(i, arena, chunks, post_, options.secrets));
+    try {
+        for (uint16_t i = 0; i < workers(); ++i) {
+            Worker& worker = *workers_[i];
+            worker.thread = std::thread([this, &worker] { run(worker); });
+            pthread_setname_np(worker.thread.native_handle(),
+                               ("worker-" + std::to_string(i)).c_str());
+            if (options.cpus[i] >= 0) pin(worker.thread, options.cpus[i]);
+        }
+    } catch (...) {
+        stop();
+        throw;
+    }
+}
+
+Dataplane::~Dataplane() {
+    stop();
+}
+
+void Dataplane::stop() {
+    for (uint16_t i = 0; i < workers(); ++i) {
+        workers_[i]->stop.store(true, std::memory_order_relaxed);
+        post_.wakeup(i).notify();
+    }
+    for (auto& worker : workers_)
+        if (worker->thread.joinable()) worker->thread.join();
+}
+
+void Dataplane::run(Worker& worker) {
+    core::Time last_work = monotonic_now();
+    while (!worker.stop.load(std::memory_order_relaxed)) {
+        const core::Time now = monotonic_now();
+        core::Time patience = 0;
+        if (idle_ == IdlePolicy::sleep ||
+            (idle_ == IdlePolicy::adaptive && now - last_work > spin_window_))
+            patience = core::never;
+        if (worker.shard.run_once(now, patience)) last_work = now;
+    }
+}
+
+// Exceptions of the work (the kernel refused a descriptor) come back to the caller.
+template <typename Work>
+void Dataplane::in_worker(Worker& worker, Work&& work) {
+    std::promise<void> done;
+    Command command{[&](Shard& shard) {
+        try {
+            work(shard);
+            done.set_value();
+        } catch (...) {
+            done.set_exception(std::current_exception());
+        }
+    }};
+    // Only this thread sends, one command at a time: there is always room.
+    [[maybe_unused]] const bool posted = worker.shard.post(command);
+    assert(posted);
+    done.get_future().get();
+}
+
+void Dataplane::attach(const core::PortConfig& config,
+                       std::vector<std::unique_ptr<io::XskPort>> queues) {
+    for (size_t i = 0; i < queues.size(); ++i) {
+        Worker& worker = *workers_[(config.first_worker + i) % workers_.size()];
+        in_worker(worker, [&](Shard& shard) {
+            queues[i]->bind_cache(shard.cache());
+            shard.attach(config, std::move(queues[i]));
+        });
+    }
+}
+
+io::PortStatistics Dataplane::detach(core::PortId id) {
+    io::PortStatistics sum;
+    for (auto& worker : workers_)
+        in_worker(*worker, [&](Shard& shard) { sum += shard.detach(id); });
+    return sum;
+}
+
+void Dataplane::rekey(const core::SipKey& flow_hash) {
+    for (auto& worker : workers_)
+        in_worker(*worker, [&](Shard& shard) { shard.engine().rekey(flow_hash); });
+}
+
+Dataplane::Totals Dataplane::totals() {
+    Totals sum;
+    for (auto& worker : workers_) {
+        in_worker(*worker, [&](Shard& shard) {
+            core::Engine& engine = shard.engine();
+            sum.tcp_flows += engine.tcp().flows();
+            sum.udp_flows += engine.udp().flows();
+            sum.echo_flows += engine.echo().flows();
+            sum.chunks_held += engine.tcp().chunks_held();
+        });
+    }
+    return sum;
+}
+
+}  // namespace pasta::shard

@@ -1,0 +1,189 @@
+#include "dataplane/shard/shard.hpp"
+
+#include <algorithm>
+
+#include "dataplane/shard/clock.hpp"
+
+namespace pasta::shard {
+
+PostOffice::PostOffice(uint16_t shards) : old_flows_(shards) {
+    for (size_t i = 0; i < size_t{shards} * shards; ++i)
+        boxes_.push_back(std::make_unique<Mailbox<Handover>>(box_capacity));
+    for (uint16_t i = 0; i < shards; ++i)
+        wakeups_.push_back(std::make_unique<Wakeup>());
+}
+
+Shard::Shard(uint16_t index, core::ChunkArena& arena, io::ChunkRing& chunks, PostOffice& post,
+             const core::Secrets& secrets)
+    : index_(index),
+      free_chunks_(chunks),
+      post_(post),
+      cache_(arena, chunks),
+      engine_(cache_, secrets, {index, post.shards(), secrets.flow_hash, false}),
+      tcp_sockets_(poller_, engine_.context(), engine_.tcp()),
+      datagram_sockets_(poller_, engine_.context(), engine_.udp(), engine_.echo()) {
+    poller_.add_wakeup(post_.wakeup(index_).fd());
+}
+
+Shard::~Shard() {
+    while (!ports_.empty())
+        detach(ports_.back().id);
+}
+
+bool Shard::run_once(core::Time now, core::Time patience) {
+    engine_.set_time(now);
+    update_limits();
+    size_t work = receive_frames();
+    work += drain_mailboxes();
+    work += run_commands();
+    work += poll_sockets(work == 0 ? sleep_time(now, patience) : 0);
+    engine_.run_timers();
+    work += execute_socket_ops();
+    engine_.flush();
+    work += transmit_frames();
+    publish();
+    return work != 0;
+}
+
+size_t Shard::receive_frames() {
+    size_t total = 0;
+    for (Served& served : ports_) {
+        const size_t n = served.port->receive(frames_);
+        for (size_t i = 0; i < n; ++i)
+            handle(served.id, frames_[i], 0);
+        total += n;
+    }
+    return total;
+}
+
+size_t Shard::drain_mailboxes() {
+    size_t total = 0;
+    for (uint16_t from = 0; from < post_.shards(); ++from) {
+        if (from == index_) continue;
+        const size_t n = post_.box(from, index_).pop(mail_);
+        for (size_t i = 0; i < n; ++i)
+            handle(mail_[i].port, mail_[i].frame, mail_[i].hops);
+        total += n;
+    }
+    return total;
+}
+
+// To the engine, or to the shard that the engine names.
+void Shard::handle(core::PortId port, core::Chain frame, uint16_t hops) {
+    const auto elsewhere = engine_.on_frame(port, frame, hops);
+    if (!elsewhere) return;
+    core::Counters& counters = engine_.context().counters;
+    if (!post_.box(index_, *elsewhere).push({frame, port, static_cast<uint16_t>(hops + 1)})) {
+        ++counters.drop_mailbox_full;
+        cache_.unref(frame);
+        return;
+    }
+    ++counters.frames_handed_over;
+    post_.wakeup(*elsewhere).notify();
+}
+
+size_t Shard::run_commands() {
+    std::array<Command*, command_burst> commands;
+    const size_t n = commands_.pop(commands);
+    for (size_t i = 0; i < n; ++i)
+        commands[i]->run(*this);
+    return n;
+}
+
+bool Shard::post(Command& command) {
+    if (!commands_.push(&command)) return false;
+    post_.wakeup(index_).notify();
+    return true;
+}
+
+// How long poll_sockets() may sleep: not while anything waits to be done without an event.
+core::Time Shard::sleep_time(core::Time now, core::Time patience) {
+    if (patience == 0 || !engine_.context().ops.empty()) return 0;
+    for (const Served& served : ports_)
+        if (served.port->tx_pending()) return 0;
+    const core::Time deadline = engine_.next_deadline();
+    if (deadline <= now) return 0;
+    return std::min(patience, deadline == core::never ? core::never : deadline - now);
+}
+
+size_t Shard::poll_sockets(core::Time timeout) {
+    Wakeup& wakeup = post_.wakeup(index_);
+    if (timeout != 0) {
+        wakeup.going_to_sleep();
+        bool mail = !commands_.empty();
+        for (uint16_t from = 0; from < post_.shards() && !mail; ++from)
+            mail = from != index_ && !post_.box(from, index_).empty();
+        if (mail) timeout = 0;
+    }
+    const bool slept = timeout != 0;
+    const auto events = poller_.wait(timeout);
+    wakeup.awake();
+    if (slept) engine_.set_time(std::max(engine_.now(), monotonic_now()));
+    for (const auto& event : events) {
+        if (event.flow.kind() == core::FlowKind::tcp)
+            tcp_sockets_.on_ready(event.flow, event.ready);
+        else
+            engine_.on_ready(event.flow, event.ready);
+    }
+    // A sleep that ended was work: whatever ended it is handled in the next turn.
+    return events.size() + (slept ? 1 : 0);
+}
+
+size_t Shard::execute_socket_ops() {
+    core::SocketOps& ops = engine_.context().ops;
+    size_t n = 0;
+    for (; n < op_burst && !ops.empty(); ++n) {
+        const core::SocketOp op = ops.pop();
+        switch (op.flow.kind()) {
+            case core::FlowKind::tcp: tcp_sockets_.execute(op); break;
+            default: datagram_sockets_.execute(op);
+        }
+    }
+    return n;
+}
+
+size_t Shard::transmit_frames() {
+    size_t total = 0;
+    for (Served& served : ports_) {
+        core::Port* port = engine_.context().port(served.id);
+        total += served.port->transmit(port->tx);
+        if (served.port->tx_pending()) served.port->flush();
+    }
+    return total;
+}
+
+void Shard::update_limits() {
+    engine_.context().limits = core::MemoryLimits::for_free_chunks(
+        free_chunks_.available() + cache_.stock(), cache_.arena().size());
+}
+
+void Shard::publish() {
+    if (post_.shards() == 1) return;
+    post_.old_flows(index_).store(engine_.context().table.old_flows(), std::memory_order_relaxed);
+    bool search = false;
+    for (uint16_t i = 0; i < post_.shards(); ++i)
+        search |= post_.old_flows(i).load(std::memory_order_relaxed) != 0;
+    engine_.steering().search = search;
+}
+
+void Shard::attach(const core::PortConfig& config, std::unique_ptr<io::FramePort> port) {
+    engine_.attach(config);
+    if (!port) return;
+    poller_.add_wakeup(port->wait_fd());
+    ports_.push_back({config.id, std::move(port)});
+}
+
+io::PortStatistics Shard::detach(core::PortId id) {
+    // What the engine still has to say to the namespace (resets) is lost with the link.
+    engine_.detach(id);
+    io::PortStatistics statistics;
+    const auto served = std::find_if(ports_.begin(), ports_.end(),
+                                     [id](const Served& s) { return s.id == id; });
+    if (served == ports_.end()) return statistics;
+    statistics = served->port->statistics();
+    poller_.remove_wakeup(served->port->wait_fd());
+    ports_.erase(served);
+    return statistics;
+}
+
+}  // namespace pasta::shard

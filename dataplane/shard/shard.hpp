@@ -1,0 +1,116 @@
+// One core's share of the dataplane: ports, engine, host sockets, and the loop over them.
+//
+// Everything in a shard is touched by its own thread only. What crosses threads: frames through
+// the mailboxes of PostOffice, commands through commands(), free chunks through the ChunkSource,
+// and counters, which others may read.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "dataplane/core/engine.hpp"
+#include "dataplane/host/datagram_sockets.hpp"
+#include "dataplane/host/socket_poller.hpp"
+#include "dataplane/host/tcp_sockets.hpp"
+#include "dataplane/io/chunk_ring.hpp"
+#include "dataplane/io/frame_port.hpp"
+#include "dataplane/shard/mailbox.hpp"
+#include "dataplane/shard/wakeup.hpp"
+
+namespace pasta::shard {
+
+/// The mailboxes between all pairs of shards, and what wakes a shard that sleeps.
+class PostOffice {
+  public:
+    /// Throws std::bad_alloc or std::system_error.
+    explicit PostOffice(uint16_t shards);
+
+    uint16_t shards() const { return static_cast<uint16_t>(wakeups_.size()); }
+    Mailbox<Handover>& box(uint16_t from, uint16_t to) { return *boxes_[from * shards() + to]; }
+    Wakeup& wakeup(uint16_t shard) { return *wakeups_[shard]; }
+    /// Flows of each shard whose owner was chosen with an older secret; each written by its shard.
+    std::atomic<uint64_t>& old_flows(uint16_t shard) { return old_flows_[shard]; }
+
+  private:
+    static constexpr size_t box_capacity = 1023;
+
+    std::vector<std::unique_ptr<Mailbox<Handover>>> boxes_;
+    std::vector<std::unique_ptr<Wakeup>> wakeups_;
+    std::vector<std::atomic<uint64_t>> old_flows_;
+};
+
+class Shard;
+
+/// Work that the control thread gives to a shard: runs once in the shard's thread, between frames.
+/// Owned by the sender, which learns of the end through the command itself.
+struct Command {
+    std::function<void(Shard&)> run;
+};
+
+class Shard {
+  public:
+    /// `chunks` and `post` outlive the shard. Throws when the kernel gives no epoll descriptor.
+    Shard(uint16_t index, core::ChunkArena& arena, io::ChunkRing& chunks, PostOffice& post,
+          const core::Secrets& secrets);
+    ~Shard();
+
+    // By the shard's own thread.
+
+    /// One turn: everything that is ready, each kind bounded. Sleeps up to `patience` ns in
+    /// between when there is nothing to do and no frame or timer is due before. Returns whether
+    /// there was anything.
+    bool run_once(core::Time now, core::Time patience);
+    /// Serves a namespace from now on. `port` is null where this shard has no queue of its own.
+    void attach(const core::PortConfig& config, std::unique_ptr<io::FramePort> port);
+    /// Stops serving it; the port is closed. Returns its statistics.
+    io::PortStatistics detach(core::PortId id);
+    core::Engine& engine() { return engine_; }
+    core::ChunkCache& cache() { return cache_; }
+
+    // By the control thread.
+
+    /// A command for the shard, which must outlive its run. False when
+    /// too many are under way.
+    bool post(Command& command);
+
+    // By any thread.
+    const core::Counters& counters() { return engine_.context().counters; }
+
+  private:
+    struct Served {
+        core::PortId id;
+        std::unique_ptr<io::FramePort> port;
+    };
+    static constexpr size_t burst = 64;          ///< frames of one port or mailbox in one turn
+    static constexpr size_t op_burst = 256;      ///< socket operations in one turn
+    static constexpr size_t command_burst = 16;
+
+    size_t receive_frames();
+    size_t drain_mailboxes();
+    size_t run_commands();
+    size_t poll_sockets(core::Time timeout);
+    size_t execute_socket_ops();
+    size_t transmit_frames();
+    void handle(core::PortId port, core::Chain frame, uint16_t hops);
+    void update_limits();
+    void publish();
+    core::Time sleep_time(core::Time now, core::Time patience);
+
+    const uint16_t index_;
+    io::ChunkRing& free_chunks_;
+    PostOffice& post_;
+    core::ChunkCache cache_;
+    core::Engine engine_;
+    host::SocketPoller poller_;
+    host::TcpSockets tcp_sockets_;
+    host::DatagramSockets datagram_sockets_;
+    Mailbox<Command*> commands_{63};
+    std::vector<Served> ports_;
+    std::array<core::Chain, burst> frames_;
+    std::array<Handover, burst> mail_;
+};
+
+}  // namespace pasta::shard

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# UDP from the namespace: bytes, sizes, ports, errors.
+set -euo pipefail
+. "$(dirname "$0")/lab.sh"
+
+client() { in_job python3 "$LAB_DIR/peer.py" "$@"; }
+
+as_native() {
+    say "on the host itself:"
+    expect "$1" "$(in_host python3 "$LAB_DIR/peer.py" "${@:2}")"
+    say "in the namespace:"
+    expect "$1" "$(client "${@:2}")"
+}
+
+many_flows() { # 300 source ports, each gets its own answer
+    local port
+    for port in $(seq 20000 20299); do echo "$port"; done >"$LAB_TMP/ports"
+    expect "$(cat "$LAB_TMP/ports")" \
+        "$(in_job python3 - "$WORLD4" "$LAB_TMP/ports" <<'PYTHON'
+import socket, sys
+ports = [int(line) for line in open(sys.argv[2])]
+clients = {port: socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for port in ports}
+for port, client in clients.items():
+    client.bind(("0.0.0.0", port))
+    client.settimeout(3)
+    client.sendto(b"?", (sys.argv[1], 7002))
+for client in clients.values():
+    print(client.recv(100).decode())
+PYTHON
+)"
+}
+
+lab_up
+lab_peer 7001/udp udp-echo-server "$WORLD4,$WORLD6"
+lab_peer 7002/udp source-port-server "$WORLD4,$WORLD6"
+xdp_start
+sizes=0,1,18,1400,1472,1473,8000,30000,60000,65000
+check "sizes $sizes, IPv4" as_native "all back" udp-echo "$WORLD4" 7001 "$sizes"
+check "sizes $sizes, IPv6" as_native "all back" udp-echo "$WORLD6" 7001 "$sizes"
+check "source port is kept, IPv4" as_native 34567 source-port "$WORLD4" 7002 34567
+check "source port is kept, IPv6" as_native 34568 source-port "$WORLD6" 7002 34568
+check "300 flows at once" many_flows
+check "port unreachable, IPv4" as_native ECONNREFUSED udp-error "$WORLD4" 7999
+check "port unreachable, IPv6" as_native ECONNREFUSED udp-error "$WORLD6" 7999
+check "host unreachable, IPv4" as_native EHOSTUNREACH udp-error "$UNREACHABLE4" 7999
+check "host unreachable, IPv6" as_native ENETUNREACH udp-error "$UNREACHABLE6" 7999
+stop_cleanly
+lab_result
