@@ -67,14 +67,13 @@ Netns Attachment::open_target() {
     return std::visit(
         Overloaded{
             [&](const NetnsPath& target) {
-                Netns netns = Netns::open(target.path);
                 watch_.emplace(TargetWatch::file(target.path));
-                return netns;
+                return Netns::open(target.path);
             },
             [&](const NetnsPid& target) {
-                Netns netns = Netns::of_process(target.pid);
+                // First: should the process end and its number be used again, the watch knows.
                 watch_.emplace(TargetWatch::process(target.pid));
-                return netns;
+                return Netns::of_process(target.pid);
             },
             [&](const NetnsCommand& target) {
                 command_ = std::make_unique<SpawnedCommand>(target.argv);

@@ -32,7 +32,6 @@ void set_up_log(const Options& options) {
         case LogLevel::warning: spdlog::set_level(spdlog::level::warn); break;
         case LogLevel::info: spdlog::set_level(spdlog::level::info); break;
         case LogLevel::debug: spdlog::set_level(spdlog::level::debug); break;
-        case LogLevel::trace: spdlog::set_level(spdlog::level::trace); break;
     }
 }
 

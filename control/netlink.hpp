@@ -71,11 +71,11 @@ Route default_route(const wire::IpAddress& gateway);
 
 /// A pair of veth links to make; the peer is born in the target namespace.
 struct VethPair {
-    std::string name;                     ///< of our end
-    std::string peer_name;                ///< in the target
-    uint32_t queues = 1;                  ///< receive and transmit queues, each end
-    int index = 0;                        ///< of our end, unused so far; 0 = the kernel\'s choice
-    std::optional<wire::MacAddress> mac;  ///< ours; absent = the kernel's choice
+    std::string name;                          ///< of our end
+    std::string peer_name;                     ///< in the target
+    uint32_t queues = 1;                       ///< receive and transmit queues, each end
+    int index = 0;                             ///< of our end, a free one; 0 = the kernel's choice
+    std::optional<wire::MacAddress> mac;       ///< ours; absent = the kernel's choice
     std::optional<wire::MacAddress> peer_mac;  ///< the target's; likewise
 };
 

@@ -73,7 +73,7 @@ class CommandLine {
     std::vector<std::string> addresses_;  ///< as given; the mask for them may come later
     std::optional<uint8_t> netmask_;
     bool no_map_gw_ = false;
-    bool quiet_ = false, debug_ = false, trace_ = false, check_ = false;
+    bool quiet_ = false, debug_ = false, check_ = false;
     std::string config_option_;  ///< the first of Scope::config that was given
 };
 
@@ -140,7 +140,8 @@ void CommandLine::add_process_options() {
     flag(Scope::process, "--check", "Check and print the effective configuration, then leave",
          [this] { check_ = true; });
     flag(Scope::process, "-d,--debug", "Log more", [this] { debug_ = true; });
-    flag(Scope::process, "--trace", "Log every packet; implies --debug", [this] { trace_ = true; });
+    flag(Scope::process, "--trace", "Log every packet (not implemented yet)",
+         [] { fail("--trace", "not implemented yet (--debug)"); });
     flag(Scope::process, "-q,--quiet", "Log only warnings and errors", [this] { quiet_ = true; });
     value(Scope::process, "-l,--log-file", "FILE", "Log to a file instead of standard error",
           [this](const auto& text) { options_.log_file = path_syntax(text); });
@@ -318,11 +319,11 @@ void CommandLine::read_addresses() try {
 }
 
 LogLevel CommandLine::log_level() const {
-    if (quiet_ && (debug_ || trace_))
-        fail("--quiet", "together with --debug or --trace (one of them)");
-    if (trace_) return LogLevel::trace;
+    if (quiet_ && debug_) fail("--quiet", "together with --debug (one of them)");
     if (debug_) return LogLevel::debug;
-    return quiet_ ? LogLevel::warning : LogLevel::info;
+    // A command's own output shall be all there is to see.
+    const bool command = target_ && std::holds_alternative<NetnsCommand>(*target_);
+    return quiet_ || command ? LogLevel::warning : LogLevel::info;
 }
 
 void CommandLine::finish_file() {

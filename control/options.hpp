@@ -8,7 +8,7 @@
 
 namespace pasta::control {
 
-enum class LogLevel { warning, info, debug, trace };
+enum class LogLevel { warning, info, debug };
 
 /// What one invocation asks for.
 struct Options {

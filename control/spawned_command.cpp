@@ -23,7 +23,7 @@ constexpr int grace_period_ms = 2000;
     throw std::system_error(error, std::generic_category(), what);
 }
 
-/// In the child: everything here is async-signal-safe. Zero or an errno.
+/// In the child. Zero or an errno.
 int enter_new_namespaces() {
     if (unshare(CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC) != 0) return errno;
     // What is mounted here must not show outside.
@@ -74,6 +74,9 @@ int status_code(const siginfo_t& info) {
 
 SpawnedCommand::SpawnedCommand(std::vector<std::string> arguments)
     : arguments_(std::move(arguments)) {
+    for (std::string& argument : arguments_)
+        argv_.push_back(argument.data());
+    argv_.push_back(nullptr);
     auto [release_read, release_write] = make_pipe();
     auto [report_read, report_write] = make_pipe();
     pid_ = fork();
@@ -102,18 +105,15 @@ void SpawnedCommand::await_namespaces() {
     if (*error != 0) fail(*error, "cannot create namespaces for the command");
 }
 
+/// Like all that it calls, async-signal-safe: other threads of the parent may have held any lock.
 void SpawnedCommand::run_child(int release_fd, int report_fd) {
-    std::vector<char*> argv;
-    for (std::string& argument : arguments_)
-        argv.push_back(argument.data());
-    argv.push_back(nullptr);
     reset_signals();
     int error = enter_new_namespaces();
     char go = 0;
     if (write(report_fd, &error, sizeof(error)) != sizeof(error) || error != 0) _exit(126);
     // End of file: the parent gave up or died.
     if (read(release_fd, &go, 1) != 1) _exit(126);
-    execvp(argv[0], argv.data());
+    execvp(argv_[0], argv_.data());
     error = errno;
     [[maybe_unused]] const ssize_t n = write(report_fd, &error, sizeof(error));
     _exit(127);

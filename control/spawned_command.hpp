@@ -18,8 +18,7 @@ namespace pasta::control {
 /// the command. Waits before the command until release(), so that the link is there first.
 class SpawnedCommand {
   public:
-    /// `arguments` has the command first, which is looked up in PATH. Single-threaded callers only
-    /// (it forks). Throws std::system_error.
+    /// `arguments` has the command first, which is looked up in PATH. Throws std::system_error.
     explicit SpawnedCommand(std::vector<std::string> arguments);
     SpawnedCommand(const SpawnedCommand&) = delete;
     SpawnedCommand& operator=(const SpawnedCommand&) = delete;
@@ -44,6 +43,7 @@ class SpawnedCommand {
     void await_namespaces();
 
     std::vector<std::string> arguments_;
+    std::vector<char*> argv_;  ///< the same, as exec wants it
     pid_t pid_ = -1;
     io::UniqueFd pidfd_;
     io::UniqueFd release_;  ///< we write one byte: go

@@ -11,6 +11,7 @@
 #include "dataplane/core/counters.hpp"
 #include "dataplane/core/flow.hpp"
 #include "dataplane/core/flow_table.hpp"
+#include "dataplane/core/link_share.hpp"
 #include "dataplane/core/port_config.hpp"
 #include "dataplane/core/socket_op.hpp"
 #include "dataplane/core/time.hpp"
@@ -22,11 +23,12 @@ namespace pasta::core {
 
 /// A namespace as this shard knows it.
 struct Port {
-    explicit Port(const PortConfig& c) : config(c), guest_mac(c.guest_mac) {}
+    explicit Port(const PortConfig& c) : config(c), guest_mac(c.guest_mac), share(c.mtu) {}
 
     PortConfig config;
     wire::MacAddress guest_mac;  ///< of the last frame received; where unasked frames go
     TxQueue tx;
+    LinkShare share;
     Time next_advertisement = never;  ///< when this shard sends the next unsolicited RA
     uint32_t advertisements = 0;      ///< unsolicited ones sent so far
 };

@@ -51,7 +51,7 @@ namespace pasta::core {
     X(udp_to_sock, "datagrams from namespaces to host sockets")                            \
     X(udp_to_tap, "datagrams from host sockets to namespaces")                             \
     X(udp_send_failed, "datagrams that the host did not take")                             \
-    X(udp_too_big, "datagrams from the host larger than the link's MTU")                   \
+    X(ip_fragmented, "packets to namespaces cut because the link's MTU is smaller")        \
     X(echo_flows, "ICMP echo flows created")                                               \
     X(echo_to_sock, "echo requests from namespaces")                                       \
     X(echo_to_tap, "echo replies to namespaces")                                           \

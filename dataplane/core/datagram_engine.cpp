@@ -299,7 +299,7 @@ void DatagramEngine::report(DatagramFlow& flow, const wire::IcmpError& error,
     message.peer = flow.key.peer;
     message.protocol = static_cast<uint8_t>(flow.key.protocol);
     if (flow.options) message.options = *flow.options;
-    message.upper_length = std::max(static_cast<uint32_t>(n), original_length);
+    message.upper_length = traits_.header_size + original_length;
     message.upper = wire::Bytes{upper}.first(n);
     send_icmp_error(context_, port_of(flow), flow.guest_mac, message);
 }

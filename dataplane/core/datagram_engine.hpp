@@ -13,6 +13,7 @@ struct DatagramTraits {
     FlowKind kind;
     SocketOpKind open, send, read;
     Time one_shot_timeout, stream_timeout;
+    uint32_t header_size;  ///< bytes of the upper layer before what is queued in a flow
     Counter Counters::*flows;
     Counter Counters::*to_sock;
 };

@@ -40,6 +40,9 @@ struct DatagramFlow {
     bool error_pending = false;                ///< the socket's error queue has to be read
     bool segmentation_refused = false;         ///< UDP_SEGMENT did not work here
     std::optional<DatagramOptions> options{};  ///< what the socket has been set to
+    /// MTU of the path when the socket was opened. Larger packets would natively have been cut by
+    /// the sender's own kernel, which does not know that MTU here; so the host cuts them.
+    uint32_t open_mtu = UINT32_MAX;
     bool raw = false;      ///< echo by a raw socket, which sees others' messages
     uint16_t host_id = 0;  ///< identifier in the messages of a raw socket
 

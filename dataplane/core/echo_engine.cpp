@@ -17,6 +17,7 @@ constexpr DatagramTraits echo_traits{
     .read = SocketOpKind::echo_read,
     .one_shot_timeout = 60 * second,
     .stream_timeout = 60 * second,
+    .header_size = 0,
     .flows = &Counters::echo_flows,
     .to_sock = &Counters::echo_to_sock,
 };

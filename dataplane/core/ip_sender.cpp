@@ -145,6 +145,7 @@ void send_ip_packet(Context& context, Port& port, const Envelope& envelope, Chai
     const bool offload = whole && checksum == Checksum::offload;
     if (!offload) complete_checksum(arena, envelope, upper, csum_offset);
     if (!whole) {
+        ++context.counters.ip_fragmented;
         send_fragments(context, port, envelope, upper, identification);
         context.chunks.unref(upper);
         return;

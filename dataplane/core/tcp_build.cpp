@@ -50,10 +50,25 @@ size_t TcpEngine::emit_headers(const TcpFlow& flow, const TcpHeader& header,
                               header, payload_length, end);
 }
 
+// The lesser of what memory and the link allow.
+uint32_t TcpEngine::hold_limit(const TcpFlow& flow) const {
+    const Port* port = context_.port(flow.key.port);
+    return port == nullptr ? 0 : std::min(context_.limits.hold_bytes, port->share.receive());
+}
+
+uint32_t TcpEngine::flight_limit(const TcpFlow& flow) const {
+    const Port* port = context_.port(flow.key.port);
+    return port == nullptr ? 0 : std::min(context_.limits.in_flight_bytes, port->share.transmit());
+}
+
+void TcpEngine::note_activity(TcpFlow& flow) {
+    if (Port* port = context_.port(flow.key.port)) port->share.note(flow.share_mark, context_.now);
+}
+
 // Bytes that we could still hold for the flow.
 uint32_t TcpEngine::receive_room(const TcpFlow& flow) const {
-    const uint32_t limit = flow.peer_scales ? context_.limits.hold_bytes
-                                            : std::min(context_.limits.hold_bytes, 65535u);
+    const uint32_t limit =
+        flow.peer_scales ? hold_limit(flow) : std::min(hold_limit(flow), 65535u);
     const uint32_t held = flow.to_sock.bytes;
     return limit > held ? limit - held : 0;
 }
@@ -76,7 +91,7 @@ bool TcpEngine::window_update_due(const TcpFlow& flow) const {
     const int32_t gain = seq_diff(edge, flow.rcv_edge);
     const int32_t left = seq_diff(flow.rcv_edge, flow.rcv_nxt);
     const auto segment = static_cast<int32_t>(flow.mss_to_tap);
-    return gain >= static_cast<int32_t>(context_.limits.hold_bytes / 4) ||
+    return gain >= static_cast<int32_t>(hold_limit(flow) / 4) ||
            (left < 2 * segment && gain >= segment);
 }
 

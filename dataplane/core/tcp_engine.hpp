@@ -118,6 +118,9 @@ class TcpEngine {
     // tcp_build.cpp: headers.
     Header header_for(TcpFlow& flow, uint8_t flags, uint32_t seq);
     uint16_t advertise(TcpFlow& flow);
+    uint32_t hold_limit(const TcpFlow& flow) const;
+    uint32_t flight_limit(const TcpFlow& flow) const;
+    void note_activity(TcpFlow& flow);
     uint32_t receive_room(const TcpFlow& flow) const;
     bool window_update_due(const TcpFlow& flow) const;
     bool send_control(TcpFlow& flow, uint8_t flags, uint32_t seq);

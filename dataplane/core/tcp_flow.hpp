@@ -111,6 +111,7 @@ struct TcpFlow {
     uint8_t keepalives = 0;         ///< unanswered
     Time last_challenge = 0;
 
+    uint32_t share_mark = 0;        ///< LinkShare's
     uint32_t read_hint = 0;         ///< bytes to make room for at the next read
 
     bool handshake() const { return state <= TcpState::syn_received; }

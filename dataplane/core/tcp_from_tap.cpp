@@ -131,7 +131,7 @@ void TcpEngine::on_new_ack(TcpFlow& flow, uint32_t ack) {
     flow.snd_una = ack;
     flow.retries = 0;
     flow.duplicate_acks = 0;
-    flow.cwnd = std::min(flow.cwnd + acked, context_.limits.in_flight_bytes);
+    flow.cwnd = std::min(flow.cwnd + acked, flight_limit(flow));
     if (flow.recovering) {
         if (seq_geq(ack, flow.recover))
             flow.recovering = false;
@@ -191,6 +191,7 @@ void TcpEngine::process_payload(TcpFlow& flow, const TcpHeader& header, Chain& p
 }
 
 void TcpEngine::accept_payload(TcpFlow& flow, Chain& payload) {
+    note_activity(flow);
     flow.rcv_nxt += payload.bytes;
     hold(flow, payload);
 }
@@ -219,7 +220,7 @@ void TcpEngine::hold(TcpFlow& flow, Chain& payload) {
 void TcpEngine::keep_out_of_order(TcpFlow& flow, uint32_t seq, Chain& payload) {
     ++context_.counters.tcp_out_of_order;
     ChunkArena& arena = context_.arena();
-    if (flow.out_of_order.count + payload.count > context_.limits.hold_bytes / chunk_size) return;
+    if (flow.out_of_order.count + payload.count > hold_limit(flow) / 1024) return;
     for (ChunkId id = payload.head; id != no_chunk; id = arena.meta(id).next) {
         arena.meta(id).seq = seq;
         seq += arena.meta(id).len;

@@ -85,7 +85,7 @@ void TcpEngine::open(Packet& packet, const TcpHeader& header) {
     const uint32_t offered = header.mss.value_or(v4 ? 536 : 1220);
     flow->mss_to_tap =
         std::min(std::max(offered, tcp_min_mss), tcp_mss_for_mtu(packet.port.config.mtu, v4));
-    flow->cwnd = context_.limits.in_flight_bytes;
+    flow->cwnd = flight_limit(*flow);
     flow->rto = tcp_initial_rto;
     flow->read_hint = tcp_min_read;
     context_.table.insert(flow->key, flow->id);

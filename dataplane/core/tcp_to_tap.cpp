@@ -12,10 +12,10 @@ using namespace wire;
 
 // What may be sent now: the lesser of the window and our own budget, minus what is in flight.
 uint32_t TcpEngine::send_room(const TcpFlow& flow) const {
-    const uint32_t limit = std::min({flow.snd_wnd, flow.cwnd, context_.limits.in_flight_bytes});
+    const uint32_t limit = std::min({flow.snd_wnd, flow.cwnd, flight_limit(flow)});
     const uint32_t in_flight = flow.in_flight();
     // A chunk may hold little payload when the MSS is small: bound the chunks as well.
-    if (limit <= in_flight || flow.to_tap.count > context_.limits.in_flight_bytes / 1024) return 0;
+    if (limit <= in_flight || flow.to_tap.count > flight_limit(flow) / 1024) return 0;
     const uint32_t room = limit - in_flight;
     // Sender's silly window avoidance (RFC 9293, 3.8.6.2.1): wait for room for a whole segment or
     // half of the largest window, unless nothing is under way that would open it.
@@ -48,6 +48,7 @@ void TcpEngine::on_read(FlowId id, Chain data, SocketResult result, int) {
     if (flow == nullptr) return context_.chunks.unref(data);
     flow->read_queued = false;
     const uint32_t bytes = data.bytes;
+    if (bytes != 0) note_activity(*flow);
     context_.counters.tcp_bytes_to_tap.add(bytes);
     send_segments(*flow, data);
     // Follow the stream: make more room when all of it was used, less when little was.

@@ -18,6 +18,7 @@ constexpr DatagramTraits udp_traits{
     .read = SocketOpKind::udp_read,
     .one_shot_timeout = 30 * second,
     .stream_timeout = 120 * second,
+    .header_size = UdpHeader::size,
     .flows = &Counters::udp_flows,
     .to_sock = &Counters::udp_to_sock,
 };

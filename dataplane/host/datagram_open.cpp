@@ -29,13 +29,14 @@ wire::IpAddress any_address(const wire::IpAddress& like) {
     return like.is_v4() ? wire::IpAddress::v4(0, 0, 0, 0) : wire::IpAddress{};
 }
 
-/// Errors with their offenders, and the header fields that are passed on to the namespace.
-void request_metadata(int fd, bool v4) {
+/// Asks for errors with their offenders and for the header fields that the namespace gets too.
+void set_up(int fd, bool v4) {
     if (v4) {
         set_option(fd, IPPROTO_IP, IP_RECVERR, 1);
         set_option(fd, IPPROTO_IP, IP_RECVTTL, 1);
         set_option(fd, IPPROTO_IP, IP_RECVTOS, 1);
     } else {
+        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);  // IPv4 flows have the port to themselves
         set_option(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
         set_option(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
         set_option(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
@@ -80,12 +81,12 @@ bool discard_early(int fd) {
 OpenedSocket open_udp_from(uint16_t source_port, const core::HostTarget& target) {
     const int fd = socket(family_of(target.address), SOCK_DGRAM | socket_flags, 0);
     if (fd < 0) return failed(fd, errno);
-    request_metadata(fd, target.address.is_v4());
+    set_up(fd, target.address.is_v4());
     const bool bound = source_port != 0 && bind_port(fd, target.address, source_port);
     const SocketAddress peer(target.address, target.port);
     if (const int error = connect_error(fd, peer)) return failed(fd, error);
     if (bound && (is_self_connected(fd, peer) || !discard_early(fd))) return failed(fd, EADDRINUSE);
-    return {.fd = fd};
+    return {.fd = fd, .mtu = path_mtu(fd, target.address.is_v4())};
 }
 
 /// Only echo replies with this identifier reach a raw socket; others would wake it for nothing.
@@ -125,12 +126,20 @@ OpenedSocket open_raw_echo(const wire::IpAddress& target) {
     if (fd < 0) return failed(fd, errno);
     const uint16_t id = unused_raw_id();
     filter_raw(fd, v4, id);
-    request_metadata(fd, v4);
+    set_up(fd, v4);
     if (const int error = connect_error(fd, SocketAddress(target, 0))) return failed(fd, error);
-    return {.fd = fd, .raw = true, .host_id = id};
+    return {.fd = fd, .mtu = path_mtu(fd, v4), .raw = true, .host_id = id};
 }
 
 }  // namespace
+
+uint32_t path_mtu(int fd, bool is_v4) {
+    int mtu = 0;
+    socklen_t length = sizeof mtu;
+    getsockopt(fd, is_v4 ? int{IPPROTO_IP} : int{IPPROTO_IPV6}, is_v4 ? IP_MTU : IPV6_MTU, &mtu,
+               &length);
+    return mtu > 0 ? static_cast<uint32_t>(mtu) : 0;
+}
 
 OpenedSocket open_udp(uint16_t guest_port, const core::HostTarget& target) {
     const OpenedSocket socket = open_udp_from(guest_port, target);
@@ -145,10 +154,10 @@ OpenedSocket open_echo(uint16_t guest_id, const wire::IpAddress& target) {
         if (errno == EACCES || errno == EPERM) return open_raw_echo(target);
         return failed(fd, errno);
     }
-    request_metadata(fd, v4);
+    set_up(fd, v4);
     bind_port(fd, target, guest_id);  // if not, the kernel chooses
     if (const int error = connect_error(fd, SocketAddress(target, 0))) return failed(fd, error);
-    return {.fd = fd};
+    return {.fd = fd, .mtu = path_mtu(fd, v4)};
 }
 
 }  // namespace pasta::host

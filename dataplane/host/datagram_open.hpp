@@ -11,6 +11,7 @@ namespace pasta::host {
 struct OpenedSocket {
     int fd = -1;
     int error = 0;         ///< errno when fd is -1
+    uint32_t mtu = 0;      ///< of the path, as far as it is known; 0 = not at all
     bool raw = false;      ///< echo: a raw socket, because ping sockets are not allowed
     uint16_t host_id = 0;  ///< echo: identifier to use with a raw socket
 };
@@ -23,5 +24,8 @@ OpenedSocket open_udp(uint16_t guest_port, const core::HostTarget& target);
 /// free; where ping sockets are not allowed a raw one, with an identifier of its own because the
 /// kernel does not keep raw sockets' apart.
 OpenedSocket open_echo(uint16_t guest_id, const wire::IpAddress& target);
+
+/// Path MTU of a connected socket; 0 when unknown.
+uint32_t path_mtu(int fd, bool is_v4);
 
 }  // namespace pasta::host

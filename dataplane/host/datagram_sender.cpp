@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "dataplane/host/datagram_open.hpp"
 #include "dataplane/host/socket_option.hpp"
 #include "dataplane/wire/checksum.hpp"
 #include "dataplane/wire/icmp.hpp"
+#include "dataplane/wire/udp.hpp"
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103  // linux/udp.h
@@ -45,14 +47,13 @@ void set_options(DatagramFlow& flow, const DatagramOptions& wanted) {
 
 static_assert(IP_PMTUDISC_DO == IPV6_PMTUDISC_DO && IP_PMTUDISC_DONT == IPV6_PMTUDISC_DONT);
 
-/// Path MTU of a connected socket; 0 when unknown.
-uint32_t path_mtu(const DatagramFlow& flow) {
-    const bool v4 = flow.target.address.is_v4();
-    int mtu = 0;
-    socklen_t length = sizeof mtu;
-    getsockopt(flow.socket, v4 ? int{IPPROTO_IP} : int{IPPROTO_IPV6}, v4 ? IP_MTU : IPV6_MTU, &mtu,
-               &length);
-    return mtu > 0 ? static_cast<uint32_t>(mtu) : 0;
+/// The socket options for a datagram of `size` bytes.
+DatagramOptions options_for(const DatagramFlow& flow, uint32_t packed, size_t size) {
+    DatagramOptions options = DatagramOptions::unpack(packed);
+    const size_t ip_header = flow.key.peer.is_v4() ? 20 : 40;
+    const size_t udp_header = flow.id.kind() == FlowKind::udp ? wire::UdpHeader::size : 0;
+    if (ip_header + udp_header + size > flow.open_mtu) options.dont_fragment = false;
+    return options;
 }
 
 /// Puts the socket's identifier into an echo request. Done before every attempt to send, and the
@@ -82,13 +83,14 @@ bool DatagramSender::join(const DatagramFlow& flow, Message& m, size_t size) con
     return true;
 }
 
-/// Fills the message headers with datagrams from the front that have the same options. Returns the
-/// number of messages.
+/// Fills the message headers with datagrams from the front that need the same socket options, and
+/// sets those. Returns the number of messages.
 size_t DatagramSender::build(DatagramFlow& flow) {
-    const uint32_t options = arena_.meta(flow.to_sock.front()).seq;
+    std::optional<DatagramOptions> common;
     size_t count = 0, used = 0;
     ChunkId id = flow.to_sock.front();
-    while (id != core::no_chunk && arena_.meta(id).seq == options) {
+    while (id != core::no_chunk) {
+        const uint32_t packed = arena_.meta(id).seq;
         if (flow.raw) set_echo_id(arena_.bytes(id), flow.host_id);
         const size_t first = used;
         size_t size = 0;
@@ -101,6 +103,9 @@ size_t DatagramSender::build(DatagramFlow& flow) {
             id = arena_.meta(id).next;
         }
         if (!last) break;  // no room for all of it
+        const DatagramOptions options = options_for(flow, packed, size);
+        if (common && options != *common) break;
+        common = options;
         if (count > 0 && join(flow, messages_[count - 1], size)) {
             headers_[count - 1].msg_hdr.msg_iovlen += used - first;
             continue;
@@ -112,6 +117,7 @@ size_t DatagramSender::build(DatagramFlow& flow) {
         headers_[count].msg_hdr.msg_iovlen = used - first;
         ++count;
     }
+    set_options(flow, *common);
     finish_messages(count);
     return count;
 }
@@ -135,8 +141,8 @@ void DatagramSender::send(core::DatagramEngine& engine, DatagramFlow& flow) {
     // A failed call may report an error that an earlier datagram met in the network (connected
     // sockets do) without sending; only when it fails again it is about this datagram.
     bool failed_before = false;
+    const auto mtu = [&] { return path_mtu(flow.socket, flow.target.address.is_v4()); };
     for (int round = 0; round < max_rounds && !flow.to_sock.empty(); ++round) {
-        set_options(flow, DatagramOptions::unpack(arena_.meta(flow.to_sock.front()).seq));
         const size_t count = build(flow);
         const int sent = sendmmsg(flow.socket, headers_.data(), static_cast<unsigned>(count),
                                   MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -153,7 +159,7 @@ void DatagramSender::send(core::DatagramEngine& engine, DatagramFlow& flow) {
         if (messages_[0].datagrams > 1 && is_segmentation_error(error)) {
             flow.segmentation_refused = true;
         } else if (failed_before) {
-            engine.on_send_failed(flow, error, error == EMSGSIZE ? path_mtu(flow) : 0);
+            engine.on_send_failed(flow, error, error == EMSGSIZE ? mtu() : 0);
             failed_before = false;
         } else {
             failed_before = true;

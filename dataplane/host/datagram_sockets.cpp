@@ -41,6 +41,7 @@ void DatagramSockets::open(core::DatagramEngine& engine, core::FlowId id, Socket
         close(socket.fd);
         return engine.on_open_failed(id, ENOMEM);
     }
+    if (socket.mtu != 0) flow->open_mtu = socket.mtu;
     flow->raw = socket.raw;
     flow->host_id = socket.host_id;
     engine.on_opened(id, socket.fd);

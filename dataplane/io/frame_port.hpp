@@ -14,7 +14,7 @@ struct PortStatistics {
     uint64_t rx_frames = 0, rx_bytes = 0, rx_chunks = 0;
     uint64_t tx_frames = 0, tx_bytes = 0, tx_chunks = 0;
     uint64_t tx_kicks = 0, tx_kick_busy = 0;  ///< system calls to send; refused with EAGAIN/EBUSY
-    uint64_t rx_oversize = 0;  ///< frames with more chunks than any link's MTU needs, dropped
+    uint64_t rx_oversize = 0;   ///< frames with more chunks than any link's MTU needs, dropped
     uint64_t fill_starved = 0;  ///< times that no free chunk could be given to the fill ring
     // struct xdp_statistics
     uint64_t kernel_rx_dropped = 0, kernel_rx_invalid = 0, kernel_tx_invalid = 0;
@@ -36,6 +36,9 @@ class FramePort {
     virtual void flush() = 0;
     /// True while frames are queued in the device that the kernel has not taken yet.
     virtual bool tx_pending() const = 0;
+    /// True while the port lacks chunks to receive into: nothing will wake its shard then, which has
+    /// to look again by itself.
+    virtual bool starved() const = 0;
     /// Readable when receive() would return something; for epoll.
     virtual int wait_fd() const = 0;
     /// Chunks now in the fill, receive and transmit rings, for the conservation check.

@@ -4,14 +4,12 @@
 #pragma once
 
 #include <linux/if_xdp.h>
+#include <sys/socket.h>
 
 #include <cstdint>
 
 #ifndef SOL_XDP
 #define SOL_XDP 283
-#endif
-#ifndef AF_XDP
-#define AF_XDP 44
 #endif
 
 /// Bind flag: frames may span several descriptors.

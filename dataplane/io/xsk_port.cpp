@@ -22,8 +22,6 @@ namespace {
 constexpr uint32_t max_rx_chunks = 18;
 static_assert(max_rx_chunks * (core::chunk_size - core::rx_headroom) >= 65535);
 
-/// After so many bursts that used little, the fill level is halved.
-constexpr uint32_t quiet_bursts_to_shrink = 1024;
 /// A kick sends at most one ring, and an EBUSY costs one frame each: this ends a flush() that a
 /// dropping device would keep busy.
 constexpr int max_kicks = 64;
@@ -139,15 +137,15 @@ void XskPort::refill() {
 }
 
 /// `used` chunks had arrived since the last look. More than half of the level: the next burst may
-/// be larger, so double it. Under an eighth for long: halve it. Chunks in the fill ring cannot be
-/// taken back, so a level that fell is reached by not replacing what is received.
+/// be larger, so double it. Under an eighth for many looks in a row: halve it. Chunks in the fill
+/// ring cannot be taken back, so a level that fell is reached by not replacing what is received.
 void XskPort::adapt_fill(size_t used) {
     if (used > fill_target_ / 2) {
         fill_target_ = std::min<size_t>(fill_target_ * 2, options_.max_fill);
         quiet_bursts_ = 0;
     } else if (used > fill_target_ / 8) {
         quiet_bursts_ = 0;
-    } else if (++quiet_bursts_ == quiet_bursts_to_shrink) {
+    } else if (++quiet_bursts_ >= options_.shrink_after) {
         fill_target_ = std::max<size_t>(fill_target_ / 2, options_.idle_fill);
         quiet_bursts_ = 0;
     }

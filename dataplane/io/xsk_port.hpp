@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "dataplane/core/link_share.hpp"
 #include "dataplane/io/frame_port.hpp"
 #include "dataplane/io/umem.hpp"
 #include "dataplane/io/unique_fd.hpp"
@@ -13,10 +14,13 @@ namespace pasta::io {
 
 /// Sizes of a port's rings in descriptors, powers of two, and limits of its fill ring in chunks.
 struct XskPortOptions {
-    uint32_t rx_ring = 2048;
+    uint32_t rx_ring = core::rx_ring_chunks;
     uint32_t tx_ring = 2048;   ///< also of the completion ring
     uint32_t idle_fill = 64;   ///< chunks that an idle port keeps in its fill ring
-    uint32_t max_fill = 2048;  ///< where growth ends; size of the fill ring
+    uint32_t max_fill = core::rx_ring_chunks;  ///< where growth ends; size of the fill ring
+    /// So many calls of receive() in a row that find little make the fill ring shrink. A busy port
+    /// makes some 40000 a second: less than a second would have it swing with every lull.
+    uint32_t shrink_after = 32768;
 };
 
 /// AF_XDP in copy mode, multi-buffer, on the process's shared UMEM. How its chunks are counted:
@@ -55,6 +59,7 @@ class XskPort final : public FramePort {
     size_t transmit(core::TxQueue& queue) override;
     void flush() override;
     bool tx_pending() const override;
+    bool starved() const override { return filled_count_ < options_.idle_fill && !dead_; }
     int wait_fd() const override { return socket_.get(); }
     size_t chunks_in_rings() const override;
     PortStatistics statistics() const override;

@@ -99,8 +99,10 @@ bool Shard::post(Command& command) {
 // How long poll_sockets() may sleep: not while anything waits to be done without an event.
 core::Time Shard::sleep_time(core::Time now, core::Time patience) {
     if (patience == 0 || !engine_.context().ops.empty()) return 0;
-    for (const Served& served : ports_)
+    for (const Served& served : ports_) {
         if (served.port->tx_pending()) return 0;
+        if (served.port->starved()) patience = std::min(patience, starved_patience);
+    }
     const core::Time deadline = engine_.next_deadline();
     if (deadline <= now) return 0;
     return std::min(patience, deadline == core::never ? core::never : deadline - now);

@@ -87,6 +87,8 @@ class Shard {
     static constexpr size_t burst = 64;          ///< frames of one port or mailbox in one turn
     static constexpr size_t op_burst = 256;      ///< socket operations in one turn
     static constexpr size_t command_burst = 16;
+    /// A port without chunks to receive into is tried again after this time.
+    static constexpr core::Time starved_patience = core::millisecond;
 
     size_t receive_frames();
     size_t drain_mailboxes();

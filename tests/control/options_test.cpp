@@ -172,8 +172,9 @@ TEST(Options, ValuesOfTheProcess) {
 TEST(Options, LogLevels) {
     EXPECT_EQ(parse({"4711"}).log_level, LogLevel::info);
     EXPECT_EQ(parse({"-q", "4711"}).log_level, LogLevel::warning);
-    EXPECT_EQ(parse({"--trace", "4711"}).log_level, LogLevel::trace);
-    EXPECT_EQ(parse({"--trace", "-d", "4711"}).log_level, LogLevel::trace);
+    EXPECT_EQ(parse({"-d", "4711"}).log_level, LogLevel::debug);
+    EXPECT_EQ(parse({"--", "true"}).log_level, LogLevel::warning);
+    EXPECT_EQ(parse({"-d", "--", "true"}).log_level, LogLevel::debug);
 }
 
 TEST(Options, TakesWhatPodmanPasses) {
@@ -283,7 +284,8 @@ TEST(OptionErrors, Values) {
 TEST(OptionErrors, Contradictions) {
     expect_messages({
         {{"-4", "-6", "1"}, "--ipv4-only: together with --ipv6-only (one of them)"},
-        {{"-q", "-d", "1"}, "--quiet: together with --debug or --trace (one of them)"},
+        {{"-q", "-d", "1"}, "--quiet: together with --debug (one of them)"},
+        {{"--trace", "1"}, "--trace: not implemented yet (--debug)"},
         {{"-4", "-a", "2001:db8::1", "1"},
          "--address: 2001:db8::1 is of a disabled family (IPv4 is enabled)"},
         {{"--dns-host", "198.51.100.53", "1"},

@@ -28,6 +28,7 @@ class EchoEngineTest : public test::CoreFixture {
         engine.on_packet(p);
     }
     FlowId open(const test::GuestPackets& guest) {
+        take_ops();
         inject(guest.echo(guest_id, 1, pattern(56)));
         const auto ops = take_ops();
         EXPECT_EQ(ops.size(), 1u);

@@ -73,7 +73,7 @@ TEST(XskPortReceive, FillLevelIsSmallWhenIdleAndGrowsWithTraffic) {
 TEST(XskPortReceive, FillLevelFallsAgainWithSparseTraffic) {
     Lab lab;
     const auto guest = lab.guest("p-rx");
-    const auto port = lab.port(*guest, 0, {.idle_fill = 64, .max_fill = 256});
+    const auto port = lab.port(*guest, 0, {.idle_fill = 64, .max_fill = 256, .shrink_after = 1024});
     while (port->chunks_in_rings() < 128) {
         for (uint32_t i = 0; i < 3; ++i)
             guest->send(guest->frame(65534, i));
@@ -101,12 +101,14 @@ TEST(XskPortReceive, StarvedPortCountsAndRecovers) {
     }
     EXPECT_GT(port->statistics().fill_starved, 0U);
     EXPECT_EQ(port->chunks_in_rings(), 0U);
+    EXPECT_TRUE(port->starved());
     guest->send(guest->frame(60, 8));  // nowhere to go
     for (core::Chain& chain : held)
         lab.cache.unref(chain);
     for (const core::ChunkId id : hoard)
         lab.cache.unref(id);
     EXPECT_EQ(port->receive(chains), 0U);
+    EXPECT_FALSE(port->starved());
     guest->send(guest->frame(60, 9));
     EXPECT_THAT(lab.receive(*port, 1), ::testing::ElementsAre(guest->frame(60, 9)));
 }

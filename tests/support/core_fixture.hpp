@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
-#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <vector>
