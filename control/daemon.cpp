@@ -7,9 +7,11 @@
 #include <systemd/sd-daemon.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <system_error>
 
 #include "control/statistics.hpp"
 #include "control/system.hpp"
@@ -121,8 +123,7 @@ void Daemon::detach(std::map<std::string, std::unique_ptr<Attachment>>::iterator
 
 int Daemon::run() {
     announce();
-    for (auto& [name, attachment] : attachments_)
-        attachment->release_command();
+    release_commands();
     while (!stopping_)
         wait_for_events();
     sd_notify(0, "STOPPING=1");
@@ -130,6 +131,19 @@ int Daemon::run() {
         detach(attachments_.begin());
     if (options_.stats) print_statistics();
     return exit_status_;
+}
+
+// A command that cannot be executed gives the status that env(1) and shells give.
+void Daemon::release_commands() {
+    try {
+        for (auto& [name, attachment] : attachments_)
+            attachment->release_command();
+    } catch (const std::system_error& e) {
+        if (!runs_command(options_)) throw;
+        spdlog::error("pasta-xdp: {}", e.what());
+        exit_status_ = e.code().value() == ENOENT ? 127 : 126;
+        stopping_ = true;
+    }
 }
 
 void Daemon::announce() {

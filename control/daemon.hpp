@@ -33,6 +33,7 @@ class Daemon {
     void on_links_removed();
     void on_rekey();
     void reload();
+    void release_commands();
     void announce();
     void print_statistics();
     HostView read_host();

@@ -69,7 +69,8 @@ void ask(const char* address, uint16_t port, int type, double seconds) {
     unsigned lost = 0;
     const double start = now();
     const double measure_from = start + seconds / 10;
-    for (double sent = start; sent < start + seconds;) {
+    double sent = start;
+    while (sent < start + seconds) {
         char byte = 'x';
         if (send(fd, &byte, 1, MSG_NOSIGNAL) != 1) fail("send");
         if (recv(fd, &byte, 1, 0) != 1) {

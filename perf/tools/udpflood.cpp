@@ -62,9 +62,10 @@ void flood(const char* address, uint16_t port, size_t size, double seconds, doub
     const std::vector<char> data(size, 'x');
     uint64_t sent = 0, refused = 0;
     const double start = now();
-    for (double time = start; time < start + seconds; time = now()) {
-        const double due = (time - start) * rate;
-        if (rate > 0 && static_cast<double>(sent) >= due) continue;
+    for (;;) {
+        const double elapsed = now() - start;
+        if (elapsed >= seconds) break;
+        if (rate > 0 && static_cast<double>(sent) >= elapsed * rate) continue;
         const bool accepted =
             send(fd, data.data(), size, MSG_NOSIGNAL) == static_cast<ssize_t>(size);
         ++(accepted ? sent : refused);

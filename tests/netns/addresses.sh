@@ -34,7 +34,6 @@ answers() { in_job ping -q -c 2 -i 0.05 -W 2 "$1"; }
 
 lab_up
 ip -n "$HOST" route add 203.0.113.240/28 via 198.51.100.77
-links_before=$(ip -br link | sort)
 host_links_before=$(ip -n "$HOST" -br link | sort)
 xdp_start "mtu: 65520"
 check "the host's addresses are on the namespace's interface" \
@@ -46,7 +45,6 @@ check "lo is up" in_job ping -q -c 1 -W 1 127.0.0.1
 check "native XDP on the host end" native_xdp
 check "the host sees no new interface" \
     expect "$host_links_before" "$(ip -n "$HOST" -br link | sort)"
-check "the machine sees no new interface" expect "$links_before" "$(ip -br link | sort)"
 stop_cleanly
 
 xdp_start "mtu: 1500" 'addresses: [198.51.100.200/24, "2001:db8:1::200/64"]'

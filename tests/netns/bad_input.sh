@@ -3,7 +3,7 @@
 set -euo pipefail
 . "$(dirname "$0")/lab.sh"
 
-config() { # TEXT: writes it, prints the path
+config() { # TEXT: the next configuration
     printf '%b\n' "$1" >"$LAB_TMP/bad.yaml"
 }
 
@@ -22,10 +22,9 @@ refused() { # PATTERN COMMAND...
 }
 
 traces() {
-    ip netns | sort
     ip -n "$HOST" -br link | sort
     ip -n "$JOB" -br link | sort
-    bpftool -j prog show | jq length
+    ip netns pids "$HOST"
 }
 
 namespace() { # LINES...: a valid configuration with LINES in its namespace entry
@@ -71,7 +70,7 @@ with_options "no such process" '999999999|4194305' 4194305
 with_options "reversed ports" 'revers|range|90-80' -t 90-80 --netns "$JOB"
 with_options "MTU 70000 as option" '70000' --mtu 70000 --netns "$JOB"
 
-ip -n "$JOB" link add taken0 type dummy
+ip -n "$JOB" tuntap add taken0 mode tap
 namespace
 sed -i 's/eth0/taken0/' "$LAB_TMP/bad.yaml"
 with_config "interface name in use" 'taken0'

@@ -10,12 +10,17 @@ unshared_shell() {
     spawn shell "$HOST" setpriv --reuid "$NOBODY" --regid "$NOBODY" --clear-groups \
         unshare -rUn sleep 600
     SHELL_PID=$SPAWNED
+    disown "$SHELL_PID" # nobody waits for it, and bash is not to tell that it was killed
     retry 5 has_namespaces
 }
 
-has_namespaces() { [[ $(readlink "/proc/$SHELL_PID/ns/net") != $(in_host readlink /proc/self/ns/net) && $(cat "/proc/$SHELL_PID/comm") == sleep ]]; }
+has_namespaces() { [[ $(cat "/proc/$SHELL_PID/comm") == sleep ]]; }
 
-in_shell() { nsenter -t "$SHELL_PID" -U -n --preserve-credentials "$@"; }
+# As the user who made the namespaces and is root in them.
+in_shell() {
+    setpriv --reuid "$NOBODY" --regid "$NOBODY" --clear-groups \
+        nsenter -t "$SHELL_PID" -U -n --preserve-credentials "$@"
+}
 
 lease() {
     in_shell ip link set eth0 up

@@ -7,6 +7,9 @@ set -euo pipefail
 forget_configuration() {
     ip -n "$JOB" link set eth0 down
     ip -n "$JOB" address flush dev eth0
+    # dhcpcd does this itself and switches it off in the kernel.
+    ip -n "$JOB" link set eth0 addrgenmode eui64
+    in_job sysctl -q -w net.ipv6.conf.eth0.accept_ra=1
     ip -n "$JOB" link set eth0 up
 }
 
@@ -18,7 +21,10 @@ udhcpc_leases() {
         -s "$LAB_DIR/udhcpc.script"
 }
 
-lease_says() { grep -Fx "$1" "$LAB_TMP/lease"; }
+lease_says() {
+    cat "$LAB_TMP/lease"
+    grep -q "^$1" "$LAB_TMP/lease"
+}
 
 # dhcpcd keeps leases, sockets and pid files in fixed places: give it empty ones of its own.
 start_dhcpcd() {
@@ -40,14 +46,19 @@ stop_dhcpcd() {
     wait "$DHCPCD" || true
 }
 
-dhcpcd_got() { retry 15 has "$1" || { cat "$LAB_TMP/dhcpcd.log" && return 1; }; }
+dhcpcd_got() {
+    retry 15 has "$1" || {
+        cat "$LAB_TMP/dhcpcd.log"
+        return 1
+    }
+}
 
 dhclient_leases() {
-    LEASE=$LAB_TMP/lease6 in_job timeout 20 dhclient -6 -1 -d -q -e LEASE="$LAB_TMP/lease6" \
-        -sf "$LAB_DIR/dhclient.script" -lf "$LAB_TMP/dhclient6.leases" \
-        -pf "$LAB_TMP/dhclient6.pid" -cf /dev/null eth0 &
-    retry 15 has "$HOST6/"
-    kill -TERM %1
+    in_job dhclient -6 -1 -d -e LEASE="$LAB_TMP/lease6" -sf "$LAB_DIR/dhclient.script" \
+        -lf "$LAB_TMP/dhclient6.leases" -pf "$LAB_TMP/dhclient6.pid" -cf /dev/null eth0 &
+    retry 15 has "$HOST6/128"
+    kill -TERM $!
+    grep -Fx "search $ZONE." "$LAB_TMP/lease6"
 }
 
 autoconfigured() { # an address that the kernel made from the prefix, and a router
@@ -82,7 +93,7 @@ check "dhcpcd: ping, IPv6" retry 5 answers "$WORLD6"
 stop_dhcpcd
 
 forget_configuration
-check "dhclient -6: address" dhclient_leases
+check "dhclient -6: address and search list" dhclient_leases
 check "dhclient -6: ping" retry 10 answers "$WORLD6"
 stop_cleanly
 lab_result

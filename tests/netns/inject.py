@@ -5,6 +5,7 @@ import random
 import socket
 import struct
 import sys
+import time
 
 GATEWAY_MAC = bytes.fromhex("9a559a559a55")
 OWN_MAC = bytes.fromhex("02000000000a")
@@ -139,11 +140,13 @@ def noise(count: int) -> list[bytes]:
 def main() -> None:
     sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
     sender.bind((sys.argv[1], 0))
-    frames = (truncated() + lying_lengths() + bad_headers() + runaway_options() +
-              extension_headers() + others() + noise(5000))
-    for frame in frames:
+    known = (truncated() + lying_lengths() + bad_headers() + runaway_options() +
+             extension_headers() + others())
+    for frame in known:
         sender.send(frame)
-    print(len(frames), "frames sent")
+        time.sleep(0.002)  # each is to be seen and counted
+    for frame in noise(5000):
+        sender.send(frame)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import get_type_hints
 
@@ -230,6 +231,28 @@ def source_port(host: str, port: int, local: int) -> None:
     print(client.recv(100).decode())
 
 
+def many_ports(host: str, port: int, first: int, count: int) -> None:
+    """UDP: one datagram from each of `count` ports; every answer must name its port."""
+    family = socket.getaddrinfo(host, port)[0][0]
+    clients = {}
+    for local in range(first, first + count):
+        clients[local] = socket.socket(family, socket.SOCK_DGRAM)
+        clients[local].bind(("::" if family == socket.AF_INET6 else "0.0.0.0", local))
+    for client in clients.values():
+        client.sendto(b"?", (host, port))
+    answered = 0
+    deadline = time.monotonic() + 3
+    for local, client in clients.items():
+        client.settimeout(max(0.01, deadline - time.monotonic()))
+        try:
+            if (answer := client.recv(100).decode()) != str(local):
+                sys.exit(f"port {local} got the answer for {answer}")
+            answered += 1
+        except TimeoutError:
+            continue
+    print(f"{answered} answered")
+
+
 def read_until_reset(host: str, port: int) -> None:
     """Reads 4 MiB, asks for the RST, prints how the connection ended."""
     with socket.create_connection((host, port), 10) as client:
@@ -267,7 +290,7 @@ COMMANDS = {
     "source-port-server": serve_source_port, "resetting": serve_resetting,
     "witness": serve_witness,
     "connect": connect, "hold": hold, "udp-echo": udp_echo, "udp-error": udp_error,
-    "source-port": source_port, "read-until-reset": read_until_reset,
+    "source-port": source_port, "many-ports": many_ports, "read-until-reset": read_until_reset,
     "send-then-reset": send_then_reset, "half-close": half_close,
 }
 
