@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 namespace pasta::control {
 
 namespace {
@@ -11,6 +13,13 @@ template <typename... Cases>
 struct Overloaded : Cases... {
     using Cases::operator()...;
 };
+
+/// Chunks that wait in an idle queue for the first burst: all queues together keep an eighth of the
+/// memory, as long as each has enough to notice that it needs more.
+uint32_t idle_fill(size_t chunks, size_t queues) {
+    return static_cast<uint32_t>(std::clamp<size_t>(chunks / 8 / std::max<size_t>(queues, 1), 64,
+                                                    core::rx_ring_chunks / 4));
+}
 
 }  // namespace
 
@@ -84,9 +93,12 @@ Netns Attachment::open_target() {
 }
 
 std::vector<std::unique_ptr<io::XskPort>> Attachment::open_queues(const core::PortConfig& port) {
+    io::XskPortOptions options;
+    options.idle_fill =
+        idle_fill(plumbing_.umem.size(), plumbing_.namespaces * size_t{port.workers});
     std::vector<std::unique_ptr<io::XskPort>> queues;
     for (uint32_t queue = 0; queue < port.workers; ++queue)
-        queues.push_back(link_->open_port(plumbing_.umem, queue));
+        queues.push_back(link_->open_port(plumbing_.umem, queue, options));
     return queues;
 }
 

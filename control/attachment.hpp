@@ -19,6 +19,7 @@ struct Plumbing {
     const Netns& private_netns;
     io::Umem& umem;
     shard::Dataplane& dataplane;
+    size_t namespaces;  ///< that will share the UMEM, about
 };
 
 class Attachment {

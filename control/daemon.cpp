@@ -109,7 +109,8 @@ core::PortId Daemon::free_id() const {
 }
 
 void Daemon::attach(const NamespaceConfig& config) {
-    const Plumbing plumbing{private_netns_, *umem_, *dataplane_};
+    const Plumbing plumbing{private_netns_, *umem_, *dataplane_,
+                            options_.config.namespaces.size()};
     attachments_[config.name] =
         std::make_unique<Attachment>(plumbing, config, free_id(), read_host());
     spdlog::info("{}: connected", config.name);

@@ -1,5 +1,7 @@
 #include "dataplane/core/context.hpp"
 
+#include "dataplane/wire/checksum.hpp"
+
 namespace pasta::core {
 
 namespace {
@@ -19,6 +21,24 @@ wire::IpAddress host_address(const PortConfig& c, const wire::IpAddress& peer, u
 }
 
 }  // namespace
+
+bool upper_checksum_ok(ChunkArena& arena, const Packet& packet, uint32_t length,
+                       bool pseudo_header) {
+    const wire::IpPacket& ip = packet.ip;
+    wire::ChecksumAccumulator sum{
+        pseudo_header ? wire::pseudo_header_sum(ip.src, ip.dst, ip.protocol, length) : 0};
+    size_t left = length;
+    const auto add = [&](wire::Bytes bytes) {
+        const size_t n = std::min(bytes.size(), left);
+        sum.add(bytes.first(n));
+        left -= n;
+    };
+    add(packet.upper);
+    for (ChunkId id = arena.meta(packet.frame.head).next; id != no_chunk && left > 0;
+         id = arena.meta(id).next)
+        add(arena.bytes(id));
+    return left == 0 && sum.finish() == 0;
+}
 
 HostTarget host_target(const PortConfig& config, const wire::IpAddress& peer, uint16_t port) {
     HostTarget target{host_address(config, peer, port), port};

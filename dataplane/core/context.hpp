@@ -69,6 +69,11 @@ struct Packet {
     wire::Bytes from_ip(ChunkArena& arena) const { return arena.bytes(frame.head).subspan(14); }
 };
 
+/// Whether the checksum over the first `length` bytes of the upper layer (at most all of them), and
+/// over the pseudo-header where it counts, comes out right.
+bool upper_checksum_ok(ChunkArena& arena, const Packet& packet, uint32_t length,
+                       bool pseudo_header);
+
 /// State shared by the protocols of one shard.
 class Context {
   public:

@@ -19,7 +19,7 @@ namespace pasta::core {
     X(drop_bad_checksum, "frames with a wrong IP, ICMPv6 or NDP checksum")                 \
     X(drop_bad_header, "frames with an invalid header field")                              \
     X(drop_extension_headers, "IPv6 extension-header chains too long or not understood")   \
-    X(drop_fragment, "IP fragments")                                                       \
+    X(drop_fragment, "IP fragments that were invalid, duplicates or without room")         \
     X(drop_ethertype, "frames of other ethertypes")                                        \
     X(drop_protocol, "packets of other IP protocols")                                      \
     X(drop_address, "packets from or to addresses that cannot be served")                  \
@@ -30,6 +30,9 @@ namespace pasta::core {
     X(drop_tx_full, "control frames for which the transmit queue had no room")             \
     X(drop_no_chunk, "frames that could not be made because no chunk was free")            \
     X(drop_flow_limit, "new flows refused because the flow table was full")                \
+    X(fragments_kept, "IP fragments from namespaces kept for reassembly")                  \
+    X(packets_reassembled, "packets from namespaces put together from fragments")          \
+    X(reassembly_failed, "fragmented packets given up: late, overlapping or without room") \
     X(tcp_opened, "TCP connections established")                                           \
     X(tcp_closed, "TCP connections ended in order")                                        \
     X(tcp_reset_from_tap, "TCP connections reset by the namespace")                        \

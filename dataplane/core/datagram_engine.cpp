@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "dataplane/core/icmp_error.hpp"
+#include "dataplane/core/reassembly.hpp"
 
 namespace pasta::core {
 namespace {
@@ -44,7 +45,9 @@ Chain first_datagram(ChunkArena& arena, const DatagramQueue& queue) {
 
 DatagramOptions options_of(const Packet& packet, ChunkArena& arena) {
     DatagramOptions options{packet.ip.hop_limit, packet.ip.traffic_class, true};
-    if (packet.ip.dst.is_v4()) {
+    if (is_reassembled(arena, packet.frame)) {
+        options.dont_fragment = false;
+    } else if (packet.ip.dst.is_v4()) {
         constexpr size_t flags_offset = 6;
         constexpr uint8_t dont_fragment = 0x40;
         options.dont_fragment = (packet.from_ip(arena)[flags_offset] & dont_fragment) != 0;

@@ -12,8 +12,9 @@ inline constexpr uint8_t end_of_datagram = 1;
 /// queued they are kept, packed, in ChunkMeta::seq of its first chunk.
 struct DatagramOptions {
     uint8_t hop_limit = 64;
-    uint8_t traffic_class = 0;   ///< DSCP and ECN
-    bool dont_fragment = false;  ///< IPv4's DF; true for every IPv6 packet that is no fragment
+    uint8_t traffic_class = 0;  ///< DSCP and ECN
+    /// IPv4's DF; true for every IPv6 packet. Never for a packet that came in fragments.
+    bool dont_fragment = false;
 
     bool operator==(const DatagramOptions&) const = default;
     uint32_t pack() const {

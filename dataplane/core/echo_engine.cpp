@@ -24,24 +24,6 @@ constexpr DatagramTraits echo_traits{
 
 constexpr size_t id_offset = 4;
 
-/// Unlike those of TCP and UDP, ICMP checksums are complete when they come from a namespace.
-bool checksum_ok(ChunkArena& arena, const Packet& packet) {
-    const wire::IpPacket& ip = packet.ip;
-    const bool pseudo = ip.protocol == wire::protocol_icmpv6;
-    wire::ChecksumAccumulator sum{
-        pseudo ? wire::pseudo_header_sum(ip.src, ip.dst, ip.protocol, ip.payload_length) : 0};
-    sum.add(packet.upper);
-    size_t left = ip.payload_length - packet.upper.size();
-    for (ChunkId id = arena.meta(packet.frame.head).next; id != no_chunk && left > 0;
-         id = arena.meta(id).next) {
-        const wire::Bytes bytes = arena.bytes(id);
-        const size_t n = std::min(bytes.size(), left);
-        sum.add(bytes.first(n));
-        left -= n;
-    }
-    return sum.finish() == 0;
-}
-
 }  // namespace
 
 EchoEngine::EchoEngine(Context& context, size_t max_flows)
@@ -59,7 +41,9 @@ void EchoEngine::on_packet(Packet& packet) {
     if (packet.link_multicast || !servable(packet.ip.src, packet.ip.dst))
         return drop(packet, counters.drop_address);
 
-    if (!checksum_ok(context_.arena(), packet)) return drop(packet, counters.drop_bad_checksum);
+    // Unlike those of TCP and UDP, ICMP checksums are complete when they come from a namespace.
+    if (!upper_checksum_ok(context_.arena(), packet, packet.ip.payload_length, !v4))
+        return drop(packet, counters.drop_bad_checksum);
 
     FlowKey key;
     key.guest = packet.ip.src;

@@ -23,6 +23,9 @@ constexpr Time initial_advertisement_interval = 16 * second;
 constexpr Time min_advertisement_interval = 200 * second;
 constexpr Time max_advertisement_interval = 600 * second;
 
+/// The part of all chunks that incomplete packets may hold in all shards.
+constexpr size_t reassembly_share = 8;
+
 uint16_t upper_port(const Packet& packet, size_t index) {
     return packet.upper.size() >= 4 ? wire::load_be16(&packet.upper[2 * index]) : uint16_t{0};
 }
@@ -57,6 +60,7 @@ Engine::Engine(ChunkCache& chunks, const Secrets& secrets, const Steering& steer
                const EngineLimits& limits)
     : context_(chunks, secrets),
       steering_(steering),
+      reassembly_(context_, context_.arena().size() / reassembly_share / steering.shards),
       tcp_(context_, limits.tcp_flows),
       udp_(context_, limits.udp_flows),
       echo_(context_, limits.echo_flows) {}
@@ -75,6 +79,7 @@ void Engine::detach(PortId id) {
     tcp_.close_port(id);
     udp_.close_port(id);
     echo_.close_port(id);
+    reassembly_.close_port(id);
     context_.remove_port(id);
 }
 
@@ -84,7 +89,7 @@ void Engine::rekey(const SipKey& flow_hash) {
     context_.table.new_epoch();
 }
 
-std::optional<uint16_t> Engine::on_frame(PortId id, Chain frame, unsigned hops) {
+std::optional<uint16_t> Engine::on_frame(PortId id, Chain& frame, unsigned hops) {
     Counters& counters = context_.counters;
     if (hops == 0) ++counters.frames_from_tap;
     Port* port = context_.port(id);
@@ -126,7 +131,7 @@ std::optional<uint16_t> Engine::on_ip(Port& port, Chain& frame,
         context_.chunks.unref(frame);
         return std::nullopt;
     }
-    if (ip->fragment) return drop(frame, context_.counters.drop_fragment), std::nullopt;
+    if (ip->fragment) return on_fragment(port, frame, *ip, hops);
     packet.ip = *ip;
     packet.upper_offset =
         static_cast<uint16_t>(wire::EthernetHeader::size + packet.ip.header_length);
@@ -138,6 +143,19 @@ std::optional<uint16_t> Engine::on_ip(Port& port, Chain& frame,
         return std::nullopt;
     }
     return on_flow_packet(packet, hops);
+}
+
+// All fragments of a packet meet at the port's first shard, since only the first one of them has
+// ports. The frame that they become takes the way of any other; it is no fragment.
+std::optional<uint16_t> Engine::on_fragment(Port& port, Chain& frame, const wire::IpPacket& ip,
+                                            unsigned hops) {
+    const uint16_t home = port.config.first_worker % steering_.shards;
+    if (home != steering_.self) return home;
+    const auto whole = reassembly_.add(port.config.id, ip, frame);
+    if (!whole) return std::nullopt;
+    frame = *whole;
+    const auto ethernet = wire::EthernetHeader::parse(context_.arena().bytes(frame.head));
+    return on_ip(port, frame, *ethernet, hops);
 }
 
 // DHCP and neighbour discovery: any shard answers, there is no state. True when it was one.
@@ -224,6 +242,7 @@ void Engine::run_timers() {
         }
     }
     due_.clear();
+    reassembly_.run_timers();
     if (next_advertisement_ > context_.now) return;
     next_advertisement_ = never;
     for (const auto& port : context_.ports()) {
@@ -234,7 +253,8 @@ void Engine::run_timers() {
 }
 
 Time Engine::next_deadline() const {
-    return std::min(context_.timers.next_deadline(), next_advertisement_);
+    return std::min({context_.timers.next_deadline(), reassembly_.next_deadline(),
+                     next_advertisement_});
 }
 
 void Engine::advertise(Port& port) {

@@ -6,6 +6,7 @@
 
 #include "dataplane/core/context.hpp"
 #include "dataplane/core/echo_engine.hpp"
+#include "dataplane/core/reassembly.hpp"
 #include "dataplane/core/steering.hpp"
 #include "dataplane/core/tcp_engine.hpp"
 #include "dataplane/core/udp_engine.hpp"
@@ -37,9 +38,10 @@ class Engine {
     Steering& steering() { return steering_; }
 
     /// Handles one frame from a namespace, which the engine then owns, and returns nothing; or
-    /// leaves it alone and returns the shard that it has to be handed to. `hops` is how often it
-    /// was handed over before.
-    std::optional<uint16_t> on_frame(PortId port, Chain frame, unsigned hops = 0);
+    /// leaves it to the caller and returns the shard that it has to be handed to: `frame` is then
+    /// the same, or the frame that it completed, being the last fragment of a packet. `hops` is
+    /// how often it was handed over before.
+    std::optional<uint16_t> on_frame(PortId port, Chain& frame, unsigned hops = 0);
     /// Readiness of a flow's socket, of any kind.
     void on_ready(FlowId flow, const Readiness& ready);
     /// Runs what is due at set_time()'s time.
@@ -53,10 +55,13 @@ class Engine {
     TcpEngine& tcp() { return tcp_; }
     UdpEngine& udp() { return udp_; }
     EchoEngine& echo() { return echo_; }
+    Reassembly& reassembly() { return reassembly_; }
 
   private:
     std::optional<uint16_t> on_ip(Port& port, Chain& frame, const wire::EthernetHeader& ethernet,
                                   unsigned hops);
+    std::optional<uint16_t> on_fragment(Port& port, Chain& frame, const wire::IpPacket& ip,
+                                        unsigned hops);
     std::optional<uint16_t> on_flow_packet(Packet& packet, unsigned hops);
     bool answer(const Packet& packet);
     template <typename Responder>
@@ -67,6 +72,7 @@ class Engine {
 
     Context context_;
     Steering steering_;
+    Reassembly reassembly_;
     TcpEngine tcp_;
     UdpEngine udp_;
     EchoEngine echo_;

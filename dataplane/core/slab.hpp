@@ -1,6 +1,7 @@
 // Fixed-address records that are named by index and generation.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -61,11 +62,11 @@ class Slab {
 
     Cell& at(uint32_t index) { return blocks_[index / block_size][index % block_size]; }
     bool grow() {
-        if ((blocks_.size() + 1) * block_size > limit_) return false;
-        const auto first = static_cast<uint32_t>(blocks_.size() * block_size);
+        const size_t first = blocks_.size() * block_size;
+        if (first >= limit_) return false;
         blocks_.push_back(std::make_unique<Cell[]>(block_size));
-        for (uint32_t i = block_size; i-- > 0;)
-            free_.push_back(first + i);
+        for (size_t i = std::min(block_size, limit_ - first); i-- > 0;)
+            free_.push_back(static_cast<uint32_t>(first + i));
         return true;
     }
 

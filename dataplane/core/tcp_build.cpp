@@ -45,15 +45,17 @@ size_t TcpEngine::emit_headers(const TcpFlow& flow, const TcpHeader& header,
                                uint32_t payload_length, uint8_t* end) {
     const Port* port = context_.port(flow.key.port);
     const MacAddress our_mac = port != nullptr ? port->config.our_mac : MacAddress{};
-    return emit_frame_headers({our_mac, flow.guest_mac, flow.key.peer, flow.key.guest,
-                               protocol_tcp},
-                              header, payload_length, end);
+    return emit_frame_headers(
+        {our_mac, flow.guest_mac, flow.key.peer, flow.key.guest, protocol_tcp}, header,
+        payload_length, end);
 }
 
-// The lesser of what memory and the link allow.
+// The least of what memory, the link and an unscaled window allow.
 uint32_t TcpEngine::hold_limit(const TcpFlow& flow) const {
     const Port* port = context_.port(flow.key.port);
-    return port == nullptr ? 0 : std::min(context_.limits.hold_bytes, port->share.receive());
+    if (port == nullptr) return 0;
+    return std::min({context_.limits.hold_bytes, port->share.receive(),
+                     flow.peer_scales ? UINT32_MAX : 65535u});
 }
 
 uint32_t TcpEngine::flight_limit(const TcpFlow& flow) const {
@@ -67,20 +69,30 @@ void TcpEngine::note_activity(TcpFlow& flow) {
 
 // Bytes that we could still hold for the flow.
 uint32_t TcpEngine::receive_room(const TcpFlow& flow) const {
-    const uint32_t limit =
-        flow.peer_scales ? hold_limit(flow) : std::min(hold_limit(flow), 65535u);
+    const uint32_t limit = hold_limit(flow);
     const uint32_t held = flow.to_sock.bytes;
     return limit > held ? limit - held : 0;
 }
 
+// The window's right edge moves in steps of a segment, or of half the buffer where segments are as
+// large as that (receiver's silly window avoidance, RFC 9293, 3.8.6.2.2).
+int32_t TcpEngine::window_step(const TcpFlow& flow) const {
+    return static_cast<int32_t>(std::min(flow.mss_to_tap, hold_limit(flow) / 2));
+}
+
 // The window field for a segment sent now. The right edge never moves back (RFC 9293, SHLD-14),
-// and forward only in steps worth a segment (receiver's silly window avoidance, 3.8.6.2.2).
+// but for the rounding of a scaled window, which is up only where there is room: else a namespace
+// that sends less than the unit each time would find the window open for ever. What was promised
+// before is taken all the same (RFC 7323, 2.4).
 uint16_t TcpEngine::advertise(TcpFlow& flow) {
-    uint32_t edge = flow.rcv_nxt + receive_room(flow);
-    if (seq_diff(edge, flow.rcv_edge) < static_cast<int32_t>(std::min(flow.mss_to_tap, 65535u)))
-        edge = seq_geq(flow.rcv_edge, flow.rcv_nxt) ? flow.rcv_edge : flow.rcv_nxt;
+    const uint32_t room = receive_room(flow);
+    uint32_t edge = flow.rcv_nxt + room;
+    if (seq_diff(edge, flow.rcv_edge) < window_step(flow))
+        edge = seq_max(flow.rcv_edge, flow.rcv_nxt);
     const uint32_t unit = 1u << flow.rcv_scale;
-    const uint32_t field = std::min((edge - flow.rcv_nxt + unit - 1) >> flow.rcv_scale, 65535u);
+    const uint32_t rounded_up = (edge - flow.rcv_nxt + unit - 1) & ~(unit - 1);
+    const uint32_t window = rounded_up <= room ? rounded_up : edge - flow.rcv_nxt;
+    const uint32_t field = std::min(window >> flow.rcv_scale, 65535u);
     flow.rcv_edge = seq_max(flow.rcv_edge, flow.rcv_nxt + (field << flow.rcv_scale));
     return static_cast<uint16_t>(field);
 }
@@ -90,9 +102,8 @@ bool TcpEngine::window_update_due(const TcpFlow& flow) const {
     const uint32_t edge = flow.rcv_nxt + receive_room(flow);
     const int32_t gain = seq_diff(edge, flow.rcv_edge);
     const int32_t left = seq_diff(flow.rcv_edge, flow.rcv_nxt);
-    const auto segment = static_cast<int32_t>(flow.mss_to_tap);
-    return gain >= static_cast<int32_t>(hold_limit(flow) / 4) ||
-           (left < 2 * segment && gain >= segment);
+    const int32_t step = window_step(flow);
+    return gain >= static_cast<int32_t>(hold_limit(flow) / 4) || (left < 2 * step && gain >= step);
 }
 
 TcpHeader TcpEngine::header_for(TcpFlow& flow, uint8_t flags, uint32_t seq) {
@@ -131,8 +142,7 @@ void TcpEngine::send_syn_ack(TcpFlow& flow) {
     // Not scaled in a SYN (RFC 7323, 2.2).
     header.window = static_cast<uint16_t>(std::min(receive_room(flow), 65535u));
     flow.rcv_edge = flow.rcv_nxt + header.window;
-    header.mss = static_cast<uint16_t>(
-        tcp_mss_for_mtu(port->config.mtu, flow.key.guest.is_v4()));
+    header.mss = static_cast<uint16_t>(tcp_mss_for_mtu(port->config.mtu, flow.key.guest.is_v4()));
     if (flow.peer_scales) header.window_scale = flow.rcv_scale;
     const Envelope envelope{port->config.our_mac, flow.guest_mac, flow.key.peer, flow.key.guest,
                             protocol_tcp};

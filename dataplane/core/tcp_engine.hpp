@@ -80,7 +80,7 @@ class TcpEngine {
     void on_segment_syn_received(TcpFlow& flow, Packet& packet, const Header& header);
     void establish(TcpFlow& flow, const Header& header);
     void enter_time_wait(TcpFlow& flow);
-    void close_if_done(TcpFlow& flow);
+    bool close_if_done(TcpFlow& flow);
     bool send_unreachable(const TcpFlow& flow, int error);
     void reset_to_tap(TcpFlow& flow);
     void abort(TcpFlow& flow);
@@ -122,6 +122,7 @@ class TcpEngine {
     uint32_t flight_limit(const TcpFlow& flow) const;
     void note_activity(TcpFlow& flow);
     uint32_t receive_room(const TcpFlow& flow) const;
+    int32_t window_step(const TcpFlow& flow) const;
     bool window_update_due(const TcpFlow& flow) const;
     bool send_control(TcpFlow& flow, uint8_t flags, uint32_t seq);
     void send_syn_ack(TcpFlow& flow);

@@ -118,6 +118,9 @@ struct TcpFlow {
     uint32_t in_flight() const { return snd_nxt - snd_una; }
     /// Our FIN was sent and acknowledged.
     bool fin_acked() const { return fin_to_tap && snd_una == snd_nxt; }
+    /// Both FINs were sent and acknowledged: the namespace may have forgotten the connection, while
+    /// the socket still takes what is held.
+    bool tap_closed() const { return fin_from_tap && fin_acked(); }
 };
 
 }  // namespace pasta::core

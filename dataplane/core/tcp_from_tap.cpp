@@ -39,8 +39,7 @@ void TcpEngine::on_segment(TcpFlow& flow, Packet& packet, const TcpHeader& heade
     if (!header.has(tcp_ack) || !process_ack(flow, header, payload_length)) return;
 
     if (payload_length != 0 && takes_payload(flow)) {
-        truncate(context_.chunks, packet.frame,
-                 packet.upper_offset + packet.ip.payload_length);
+        truncate(context_.chunks, packet.frame, packet.upper_offset + packet.ip.payload_length);
         trim_front(context_.chunks, packet.frame,
                    uint32_t{packet.upper_offset} + header.header_length);
         process_payload(flow, header, packet.frame);
@@ -48,6 +47,7 @@ void TcpEngine::on_segment(TcpFlow& flow, Packet& packet, const TcpHeader& heade
     if (header.has(tcp_fin)) {
         flow.fin_seen = true;
         flow.fin_seq = header.seq + payload_length;
+        if (flow.state == TcpState::time_wait) flow.rto_deadline = context_.now + tcp_time_wait;
         queue_ack(flow);
     }
     process_fin(flow);
@@ -55,8 +55,8 @@ void TcpEngine::on_segment(TcpFlow& flow, Packet& packet, const TcpHeader& heade
 
 // False for a segment outside the window; it is answered with an ACK that says where we are.
 bool TcpEngine::acceptable(TcpFlow& flow, const TcpHeader& header, uint32_t length) {
-    const uint32_t end = header.seq + length + (header.has(tcp_syn) ? 1 : 0) +
-                         (header.has(tcp_fin) ? 1 : 0);
+    const uint32_t end =
+        header.seq + length + (header.has(tcp_syn) ? 1 : 0) + (header.has(tcp_fin) ? 1 : 0);
     // Not beyond the right edge, and not entirely before what we acknowledged: bare ACKs at either
     // edge carry news of the namespace's state and are taken.
     if (seq_leq(header.seq, flow.rcv_edge) && seq_geq(end, flow.last_ack)) return true;
@@ -67,6 +67,8 @@ bool TcpEngine::acceptable(TcpFlow& flow, const TcpHeader& header, uint32_t leng
 
 bool TcpEngine::process_rst_and_syn(TcpFlow& flow, const TcpHeader& header) {
     if (header.has(tcp_rst)) {
+        // Of a connection that the namespace has finished: what it sent still has to arrive.
+        if (flow.tap_closed()) return false;
         // RFC 5961, 3.2: only an exact hit resets; a near miss may be forged.
         if (header.seq == flow.rcv_nxt) {
             ++context_.counters.tcp_reset_from_tap;
@@ -93,8 +95,7 @@ bool TcpEngine::process_ack(TcpFlow& flow, const TcpHeader& header, uint32_t pay
     }
     const uint32_t window = uint32_t{header.window} << flow.snd_scale;
     const bool duplicate = header.ack == flow.snd_una && payload_length == 0 &&
-                           window == flow.snd_wnd && flow.in_flight() != 0 &&
-                           !header.has(tcp_fin);
+                           window == flow.snd_wnd && flow.in_flight() != 0 && !header.has(tcp_fin);
     update_window(flow, header);
     if (seq_gt(header.ack, flow.snd_una))
         on_new_ack(flow, header.ack);
@@ -102,10 +103,8 @@ bool TcpEngine::process_ack(TcpFlow& flow, const TcpHeader& header, uint32_t pay
         on_duplicate_ack(flow);
     if (flow.fin_acked()) {
         if (flow.state == TcpState::fin_wait_1) flow.state = TcpState::fin_wait_2;
-        if (flow.state == TcpState::last_ack || flow.state == TcpState::closing) {
-            close_if_done(flow);
-            return false;  // nothing follows the FIN that was received before
-        }
+        const bool fin_first = flow.state == TcpState::last_ack || flow.state == TcpState::closing;
+        if (fin_first && close_if_done(flow)) return false;
     }
     want_read(flow);
     start_persist_if_blocked(flow);
@@ -151,16 +150,24 @@ void TcpEngine::on_duplicate_ack(TcpFlow& flow) {
 }
 
 void TcpEngine::update_window(TcpFlow& flow, const TcpHeader& header) {
-    if (!seq_lt(flow.snd_wl1, header.seq) &&
+    // RFC 9293, 3.10.7.4; but always with a new ACK: snd_wl1 may be of a segment behind a gap, and
+    // those that fill the gap later have lower numbers.
+    if (seq_lt(header.ack, flow.snd_una)) return;
+    if (header.ack == flow.snd_una && !seq_lt(flow.snd_wl1, header.seq) &&
         !(flow.snd_wl1 == header.seq && seq_leq(flow.snd_wl2, header.ack)))
         return;
+    const bool was_closed = flow.snd_wnd == 0;
     flow.snd_wnd = uint32_t{header.window} << flow.snd_scale;
     flow.max_snd_wnd = std::max(flow.max_snd_wnd, flow.snd_wnd);
     flow.snd_wl1 = header.seq;
     flow.snd_wl2 = header.ack;
-    const bool sending =
-        flow.state == TcpState::established || flow.state == TcpState::close_wait;
-    if (sending && flow.snd_wnd != 0 && flow.in_flight() == 0) {
+    const bool sending = flow.state == TcpState::established || flow.state == TcpState::close_wait;
+    if (flow.snd_wnd == 0) return;
+    if (flow.in_flight() != 0) {
+        if (!was_closed) return;
+        flow.retries = 0;  // what was sent into the closed window has its timer again
+        start_rto(flow);
+    } else if (sending) {
         flow.retries = 0;
         stop_rto(flow);  // no need to probe
     }
@@ -231,8 +238,8 @@ void TcpEngine::keep_out_of_order(TcpFlow& flow, uint32_t seq, Chain& payload) {
     Chain merged;
     while (!kept.empty() || !payload.empty()) {
         const bool take_kept =
-            payload.empty() || (!kept.empty() && seq_leq(arena.meta(kept.head).seq,
-                                                         arena.meta(payload.head).seq));
+            payload.empty() ||
+            (!kept.empty() && seq_leq(arena.meta(kept.head).seq, arena.meta(payload.head).seq));
         merged.append(arena, (take_kept ? kept : payload).pop(arena));
     }
     kept = merged;
@@ -258,10 +265,15 @@ void TcpEngine::process_fin(TcpFlow& flow) {
     ++flow.rcv_nxt;
     queue_ack(flow);
     switch (flow.state) {
-        case TcpState::established: flow.state = TcpState::close_wait; break;
+        case TcpState::established:
+            flow.state = TcpState::close_wait;
+            break;
         case TcpState::fin_wait_1:
-        case TcpState::fin_wait_2: flow.state = TcpState::closing; break;
-        default: break;
+        case TcpState::fin_wait_2:
+            flow.state = TcpState::closing;
+            break;
+        default:
+            break;
     }
     shut_if_drained(flow);
 }
@@ -284,7 +296,7 @@ void TcpEngine::on_sent(FlowId id, size_t bytes, SocketResult result, int) {
         ++context_.counters.tcp_send_blocked;
     }
     want_send(*flow);
-    if (window_update_due(*flow)) queue_ack(*flow);
+    if (!flow->fin_from_tap && window_update_due(*flow)) queue_ack(*flow);
     shut_if_drained(*flow);
 }
 
@@ -302,6 +314,8 @@ void TcpEngine::shut_if_drained(TcpFlow& flow) {
 void TcpEngine::on_ready(FlowId id, const Readiness& ready) {
     TcpFlow* flow = find(id);
     if (flow == nullptr || flow->state == TcpState::connecting) return;
+    // A RST after the FIN: no read is to come that would tell, and maybe no write.
+    if (ready.error && flow->sock_eof && !flow->sock_shut) return reset_to_tap(*flow);
     if (ready.writable || ready.error) flow->writable = true;
     if (ready.hangup || ready.error) flow->sock_hangup = true;
     if (ready.readable || ready.hangup || ready.error) flow->readable = true;

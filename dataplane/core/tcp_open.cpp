@@ -135,7 +135,8 @@ void TcpEngine::on_connect_failed(FlowId id, int error) {
             ++context_.counters.socket_exhausted;
             break;
         default:
-            if (!send_unreachable(*flow, error)) {
+            // A refusal was a RST, not the ICMP error that it is for datagrams.
+            if (error == ECONNREFUSED || !send_unreachable(*flow, error)) {
                 ++context_.counters.tcp_reset_to_tap;
                 send_control(*flow, wire::tcp_rst | wire::tcp_ack, 0);
             }
@@ -207,14 +208,16 @@ void TcpEngine::establish(TcpFlow& flow, const TcpHeader& header) {
     want_read(flow);
 }
 
-// Ends the flow once nothing is left to do in either direction.
-void TcpEngine::close_if_done(TcpFlow& flow) {
-    if (!flow.fin_acked() || !flow.fin_from_tap || !flow.to_sock.empty()) return;
+// Ends the flow once nothing is left to do in either direction. True when it is gone.
+bool TcpEngine::close_if_done(TcpFlow& flow) {
+    if (!flow.fin_acked() || !flow.fin_from_tap || !flow.to_sock.empty()) return false;
     ++context_.counters.tcp_closed;
-    if (flow.state == TcpState::last_ack)
-        destroy(flow);
-    else
+    if (flow.state != TcpState::last_ack) {
         enter_time_wait(flow);
+        return false;
+    }
+    destroy(flow);
+    return true;
 }
 
 void TcpEngine::enter_time_wait(TcpFlow& flow) {

@@ -62,13 +62,15 @@ void TcpEngine::on_deadline(FlowId id) {
 // May destroy the flow.
 void TcpEngine::on_rto(TcpFlow& flow) {
     if (flow.in_flight() == 0) return probe_window(flow);
-    const uint8_t limit =
-        flow.state == TcpState::syn_received ? tcp_syn_retries : tcp_data_retries;
-    if (flow.retries >= limit) {
+    const uint8_t limit = flow.state == TcpState::syn_received ? tcp_syn_retries : tcp_data_retries;
+    // A namespace that shut its window over what is under way may leave it shut (RFC
+    // 9293, 3.8.6.1); keepalives find out whether it is still there.
+    const bool closed = flow.snd_wnd == 0 && !flow.handshake();
+    if (flow.retries >= limit && !closed) {
         ++context_.counters.tcp_timed_out;
         return reset_to_tap(flow);
     }
-    ++flow.retries;
+    if (flow.retries < UINT8_MAX) ++flow.retries;
     ++context_.counters.tcp_timeouts;
     if (flow.state == TcpState::syn_received) {
         retransmit(flow);
@@ -89,14 +91,17 @@ void TcpEngine::probe_window(TcpFlow& flow) {
 }
 
 void TcpEngine::start_persist_if_blocked(TcpFlow& flow) {
-    if (flow.snd_wnd != 0 || flow.in_flight() != 0 || !flow.readable ||
-        flow.rto_deadline != never)
+    if (flow.snd_wnd != 0 || flow.in_flight() != 0 || !flow.readable || flow.rto_deadline != never)
         return;
     if (flow.state == TcpState::established || flow.state == TcpState::close_wait) start_rto(flow);
 }
 
 // May destroy the flow.
 void TcpEngine::on_keepalive(TcpFlow& flow) {
+    if (flow.tap_closed()) {
+        flow.keepalive_deadline = never;
+        return;
+    }
     if (flow.keepalives >= tcp_keepalive_probes) {
         ++context_.counters.tcp_timed_out;
         return reset_to_tap(flow);

@@ -10,6 +10,15 @@ namespace pasta::core {
 
 using namespace wire;
 
+namespace {
+
+/// What to read at most so that no short segment ends up between full ones.
+uint32_t whole_segments(uint32_t bytes, uint32_t segment) {
+    return bytes > segment ? bytes - bytes % segment : bytes;
+}
+
+}  // namespace
+
 // What may be sent now: the lesser of the window and our own budget, minus what is in flight.
 uint32_t TcpEngine::send_room(const TcpFlow& flow) const {
     const uint32_t limit = std::min({flow.snd_wnd, flow.cwnd, flight_limit(flow)});
@@ -38,9 +47,9 @@ TcpReadPlan TcpEngine::plan_read(const TcpFlow& flow) {
     const uint32_t chunks_per_segment =
         static_cast<uint32_t>(flow.mss_to_tap / (chunk_size - header_room) + 2);
     const uint32_t segments = std::min(room / chunks_per_segment, tcp_max_read_segments);
-    const uint32_t bytes = std::min(
-        {send_room(flow), flow.read_hint, tcp_max_read, segments * flow.mss_to_tap});
-    return {bytes, flow.mss_to_tap};
+    const uint32_t bytes =
+        std::min({send_room(flow), flow.read_hint, tcp_max_read, segments * flow.mss_to_tap});
+    return {whole_segments(bytes, flow.mss_to_tap), flow.mss_to_tap};
 }
 
 void TcpEngine::on_read(FlowId id, Chain data, SocketResult result, int) {
@@ -52,13 +61,15 @@ void TcpEngine::on_read(FlowId id, Chain data, SocketResult result, int) {
     context_.counters.tcp_bytes_to_tap.add(bytes);
     send_segments(*flow, data);
     // Follow the stream: make more room when all of it was used, less when little was.
-    if (bytes >= flow->read_hint)
+    if (bytes >= whole_segments(flow->read_hint, flow->mss_to_tap))
         flow->read_hint = std::min(flow->read_hint * 4, tcp_max_read);
     else if (bytes < flow->read_hint / 4)
         flow->read_hint = std::max(flow->read_hint / 2, tcp_min_read);
 
     switch (result) {
-        case SocketResult::done: want_read(*flow); break;
+        case SocketResult::done:
+            want_read(*flow);
+            break;
         case SocketResult::would_block:
             flow->readable = flow->sock_hangup;
             want_read(*flow);
@@ -67,8 +78,10 @@ void TcpEngine::on_read(FlowId id, Chain data, SocketResult result, int) {
             flow->retry_deadline = context_.now + tcp_retry_interval;
             arm(*flow);
             break;
-        case SocketResult::eof: return on_sock_eof(*flow);
-        case SocketResult::error: return reset_to_tap(*flow);
+        case SocketResult::eof:
+            return on_sock_eof(*flow);
+        case SocketResult::error:
+            return reset_to_tap(*flow);
     }
     start_persist_if_blocked(*flow);
 }
@@ -77,8 +90,7 @@ void TcpEngine::on_read(FlowId id, Chain data, SocketResult result, int) {
 void TcpEngine::on_sock_eof(TcpFlow& flow) {
     flow.sock_eof = true;
     flow.readable = false;
-    flow.state =
-        flow.state == TcpState::close_wait ? TcpState::last_ack : TcpState::fin_wait_1;
+    flow.state = flow.state == TcpState::close_wait ? TcpState::last_ack : TcpState::fin_wait_1;
     send_control(flow, tcp_fin | tcp_ack, flow.snd_nxt);
     flow.fin_to_tap = true;
     ++flow.snd_nxt;
@@ -152,8 +164,7 @@ void TcpEngine::retransmit(TcpFlow& flow) {
     size_t n = 1;
     uint32_t bytes = 0;
     for (ChunkId id = flow.to_tap.head;
-         id != no_chunk && n < slices.size() && bytes < flow.mss_to_tap;
-         id = arena.meta(id).next) {
+         id != no_chunk && n < slices.size() && bytes < flow.mss_to_tap; id = arena.meta(id).next) {
         Slice slice = arena.slice(id);
         slice.len = static_cast<uint16_t>(std::min<uint32_t>(slice.len, flow.mss_to_tap - bytes));
         bytes += slice.len;

@@ -2,6 +2,7 @@
 
 #include "dataplane/core/icmp_error.hpp"
 #include "dataplane/core/ip_sender.hpp"
+#include "dataplane/core/reassembly.hpp"
 #include "dataplane/wire/checksum.hpp"
 #include "dataplane/wire/udp.hpp"
 
@@ -37,6 +38,11 @@ void UdpEngine::on_packet(Packet& packet) {
         return drop(packet, counters.drop_bad_header);
     if (packet.link_multicast || !servable(packet.ip.src, packet.ip.dst))
         return drop(packet, counters.drop_address);
+
+    // Put together from the wrong fragments (RFC 4963), a datagram shows by its checksum.
+    const bool verify = is_reassembled(context_.arena(), packet.frame) && header->checksum != 0;
+    if (verify && !upper_checksum_ok(context_.arena(), packet, header->length, true))
+        return drop(packet, counters.drop_bad_checksum);
 
     FlowKey key;
     key.guest = packet.ip.src;

@@ -12,7 +12,7 @@ class UdpEngine : public DatagramEngine {
     /// `max_flows` is rounded down to a multiple of the slab's block.
     UdpEngine(Context& context, size_t max_flows);
     /// A datagram from a namespace, not a fragment; takes over packet.frame. Its checksum is not
-    /// looked at, since veth leaves it to be completed.
+    /// looked at, since veth leaves it to be completed, except where it came in fragments.
     void on_packet(Packet& packet);
 
   private:

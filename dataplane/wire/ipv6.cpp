@@ -41,7 +41,8 @@ ParseResult<UpperLayer> find_upper_layer(const Ipv6Header& header, Bytes first_b
     reader.skip(Ipv6Header::size);
 
     uint8_t protocol = header.next_header;
-    bool fragment = false;
+    uint16_t announced_at = 6;  // where the type of the header at the reader's position stands
+    std::optional<FragmentInfo> fragment;
     for (int count = 0; reader.ok(); ++count) {
         const bool options = protocol == protocol_hop_by_hop || protocol == protocol_routing ||
                              protocol == protocol_destination_options;
@@ -51,18 +52,24 @@ ParseResult<UpperLayer> find_upper_layer(const Ipv6Header& header, Bytes first_b
         if (count == max_extension_headers || (protocol == protocol_hop_by_hop && count != 0))
             break;
 
+        const auto start = static_cast<uint16_t>(reader.position());
         const bool is_fragment_header = protocol == protocol_fragment;
         protocol = reader.u8();
         const uint8_t length = reader.u8();  // in 8 bytes, the first 8 not counted
         const uint16_t offset_and_more = reader.be16();
-        reader.skip(4);
+        const uint32_t id = reader.be32();
+        const uint16_t offset = offset_and_more & 0xfff8;
+        const bool more = (offset_and_more & 1) != 0;
         if (!is_fragment_header) {
             reader.skip(size_t{length} * 8);
-            continue;
+        } else if (fragment) {
+            break;
+        } else if (offset != 0 || more) {
+            const auto data = static_cast<uint16_t>(reader.position());
+            fragment = FragmentInfo{id, offset, more, data, announced_at};
+            if (reader.ok() && offset != 0) return UpperLayer{protocol, data, fragment};
         }
-        fragment = fragment || (offset_and_more & ~uint16_t{6}) != 0;
-        if (reader.ok() && (offset_and_more & ~uint16_t{7}) != 0)
-            return UpperLayer{protocol, static_cast<uint16_t>(reader.position()), fragment};
+        announced_at = start;
     }
     return ParseError::extension_chain;
 }

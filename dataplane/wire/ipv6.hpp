@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "dataplane/wire/address.hpp"
 #include "dataplane/wire/bytes.hpp"
+#include "dataplane/wire/fragment_info.hpp"
 #include "dataplane/wire/ip_protocol.hpp"
 #include "dataplane/wire/parse_result.hpp"
 
@@ -30,8 +32,9 @@ struct Ipv6Header {
 /// Where the chain of extension headers ends.
 struct UpperLayer {
     uint8_t protocol = 0;
-    uint16_t offset = 0;    ///< bytes from the start of the IPv6 header
-    bool fragment = false;  ///< part of a packet; an atomic fragment (RFC 6946) is none
+    uint16_t offset = 0;  ///< bytes from the start of the IPv6 header
+    /// Present in a part of a packet; an atomic fragment (RFC 6946) is none.
+    std::optional<FragmentInfo> fragment{};
 };
 
 /// So many extension headers are walked; longer chains are errors.
@@ -40,7 +43,8 @@ inline constexpr int max_extension_headers = 8;
 /// Walks hop-by-hop options, routing, fragment and destination options headers. All of them must
 /// lie within `first_bytes` (which begins with `header`) and within the payload length. Other
 /// protocols, those that RFC 8200 counts as extensions but that hide the rest (ESP) included, are
-/// taken as the upper layer. In a fragment other than the first the walk ends at its header.
+/// taken as the upper layer. In a fragment other than the first the walk ends at its header. A
+/// fragment cannot be cut again: a second fragment header in it is an error.
 ParseResult<UpperLayer> find_upper_layer(const Ipv6Header& header, Bytes first_bytes);
 
 }  // namespace pasta::wire

@@ -141,9 +141,9 @@ TEST_F(TcpOpen, syn_received_timer_repeats_syn_ack_with_backoff_then_gives_up) {
     connected(current);
     output();
     for (Time wait = tcp_initial_rto; wait <= 16 * second; wait *= 2) {
-        pass(wait - 2 * millisecond);
+        pass(wait - millisecond);
         EXPECT_THAT(output(), IsEmpty()) << "before " << wait;
-        pass(3 * millisecond);
+        pass(millisecond);
         EXPECT_THAT(output(), ElementsAre("S. 0(0) ack 1")) << "at " << wait;
     }
     pass(33 * second);

@@ -96,6 +96,11 @@ class TcpFixture : public CoreFixture {
 
     // The guest.
     void inject(const GuestSegment& segment) {
+        core::Packet p = arrival(segment);
+        engine.on_packet(p);
+    }
+    /// The segment in received chunks.
+    core::Packet arrival(const GuestSegment& segment) {
         wire::TcpHeader header = segment.header;
         header.src_port = guest_port;
         header.dst_port = peer_port;
@@ -105,8 +110,7 @@ class TcpFixture : public CoreFixture {
         header.emit(upper);
         for (size_t i = 0; i < segment.length; ++i)
             upper.push_back(stream_byte(segment.header.seq - 1 + i));
-        core::Packet p = packet(link.ip(wire::protocol_tcp, upper));
-        engine.on_packet(p);
+        return packet(link.ip(wire::protocol_tcp, upper));
     }
     /// What the guest receives for it, after the host side had its turn.
     Lines answer(const GuestSegment& segment) {

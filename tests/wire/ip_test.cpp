@@ -255,11 +255,94 @@ TEST(ParseIp, v6_atomic_fragment_is_a_whole_packet) {
     EXPECT_EQ(ip->protocol, protocol_udp);
 }
 
-TEST(ParseIp, v4_fragment_is_flagged) {
+TEST(ParseIp, v4_fragment_is_described) {
     auto packet = header4;
-    store_be16(&packet[6], 0x2000);
+    store_be16(&packet[4], 0xbeef);
+    store_be16(&packet[6], 0x2003);
     fix_checksum(packet);
-    EXPECT_TRUE(parse_ip(ethertype_ipv4, packet, 115)->fragment);
+    const auto fragment = parse_ip(ethertype_ipv4, packet, 115)->fragment;
+    ASSERT_TRUE(fragment);
+    EXPECT_EQ(fragment->id, 0xbeefu);
+    EXPECT_EQ(fragment->offset, 24);
+    EXPECT_TRUE(fragment->more);
+    EXPECT_EQ(fragment->header_length, 20);
+    store_be16(&packet[6], 0x0003);
+    fix_checksum(packet);
+    EXPECT_FALSE(parse_ip(ethertype_ipv4, packet, 115)->fragment->more);
+}
+
+TEST(ParseIp, v6_fragment_is_described) {
+    // Between hop-by-hop and destination options; the reserved bits do not count.
+    const auto packet = packet6(protocol_hop_by_hop, hex("2c 00 010400000000"
+                                                         "3c ff 0007 12345678"
+                                                         "11 00 010400000000 aabb"));
+    const auto ip = parse_ip(ethertype_ipv6, packet, packet.size());
+    ASSERT_TRUE(ip && ip->fragment);
+    EXPECT_EQ(ip->protocol, protocol_udp);
+    EXPECT_EQ(ip->header_length, 40 + 8 + 8 + 8);
+    EXPECT_EQ(ip->fragment->id, 0x12345678u);
+    EXPECT_EQ(ip->fragment->offset, 0);
+    EXPECT_TRUE(ip->fragment->more);
+    EXPECT_EQ(ip->fragment->header_length, 40 + 8 + 8);
+    EXPECT_EQ(ip->fragment->announced_at, 40);
+    const auto last = packet6(protocol_fragment, hex("3c 00 0ff8 00000007 ffff"));
+    const auto fragment = parse_ip(ethertype_ipv6, last, last.size())->fragment;
+    ASSERT_TRUE(fragment);
+    EXPECT_EQ(fragment->offset, 0xff8);
+    EXPECT_FALSE(fragment->more);
+    EXPECT_EQ(fragment->announced_at, 6);
+}
+
+TEST(ParseIp, v6_fragment_in_a_fragment_is_refused) {
+    for (const char* second : {"11 00 0000 00000008", "11 00 0001 00000008", "11 00 0008 00000008"}) {
+        auto chain = hex("2c 00 0001 00000007");
+        const auto inner = hex(second);
+        chain.insert(chain.end(), inner.begin(), inner.end());
+        const auto packet = packet6(protocol_fragment, chain);
+        EXPECT_EQ(parse_ip(ethertype_ipv6, packet, packet.size()).error(),
+                  ParseError::extension_chain);
+    }
+    // An atomic fragment is a packet, and that may be cut.
+    const auto packet = packet6(protocol_fragment, hex("2c 00 0000 00000007 11 00 0001 00000008"));
+    const auto ip = parse_ip(ethertype_ipv6, packet, packet.size());
+    ASSERT_TRUE(ip && ip->fragment);
+    EXPECT_EQ(ip->fragment->id, 8u);
+    EXPECT_EQ(ip->fragment->announced_at, 40);
+}
+
+TEST(MakeWhole, v4_header_keeps_its_options_and_loses_its_flags) {
+    auto packet = header4;
+    packet[0] = 0x46;
+    packet.insert(packet.end(), {1, 1, 1, 0});
+    store_be16(&packet[6], 0x6000);
+    fix_checksum(packet);
+    const auto fragment = *parse_ip(ethertype_ipv4, packet, 115)->fragment;
+    EXPECT_EQ(make_whole(packet, fragment, 1000), std::optional<size_t>{0});
+    const auto header = Ipv4Header::parse(packet, 1024);
+    ASSERT_TRUE(header);
+    EXPECT_EQ(header->total_length, 1024);
+    EXPECT_FALSE(header->is_fragment());
+    EXPECT_FALSE(header->dont_fragment);
+    EXPECT_FALSE(make_whole(packet, fragment, 65512));
+    EXPECT_TRUE(make_whole(packet, fragment, 65511));
+}
+
+TEST(MakeWhole, v6_fragment_header_is_taken_out) {
+    auto packet = packet6(protocol_hop_by_hop, hex("2c 00 010400000000 11 00 0001 00000007"));
+    packet.insert(packet.end(), 8, 0xee);
+    store_be16(&packet[4], 24);
+    const auto fragment = *parse_ip(ethertype_ipv6, packet, packet.size())->fragment;
+    const MutableBytes headers = MutableBytes{packet}.first(fragment.header_length);
+    EXPECT_FALSE(make_whole(headers, fragment, 65528));
+    EXPECT_EQ(make_whole(headers, fragment, 65527), std::optional<size_t>{8});
+    const Bytes whole = Bytes{packet}.subspan(8);
+    const auto ip = parse_ip(ethertype_ipv6, whole, 65535 + 40);
+    ASSERT_TRUE(ip);
+    EXPECT_FALSE(ip->fragment);
+    EXPECT_EQ(ip->protocol, protocol_udp);
+    EXPECT_EQ(ip->header_length, 48);
+    EXPECT_EQ(ip->payload_length, 65527u);
+    EXPECT_EQ(whole[48], 0xee);
 }
 
 }  // namespace
