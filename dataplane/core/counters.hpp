@@ -26,6 +26,7 @@ namespace pasta::core {
     X(drop_ignored, "multicast, and ARP, NDP, DHCP or ICMP messages that need no answer")   \
     X(drop_disabled, "packets of protocols switched off by the configuration")             \
     X(drop_no_port, "frames of namespaces that are gone")                                  \
+    X(drop_no_owner, "frames of new flows while shards changed their secret")              \
     X(drop_mailbox_full, "frames that could not be handed over")                           \
     X(drop_tx_full, "control frames for which the transmit queue had no room")             \
     X(drop_no_chunk, "frames that could not be made because no chunk was free")            \

@@ -194,6 +194,8 @@ std::optional<uint16_t> Engine::on_flow_packet(Packet& packet, unsigned hops) {
         if (!context_.table.find(key)) {
             const uint16_t stop = steering_.next_stop(config, key, hops);
             if (stop != steering_.self) return stop;
+            if (steering_.undecided(hops))
+                return drop(packet.frame, counters.drop_no_owner), std::nullopt;
         }
     }
     if (icmp)

@@ -27,14 +27,20 @@ struct Steering {
     /// handle it here.
     uint16_t next_stop(const PortConfig& config, const FlowKey& key, unsigned hops) const {
         const uint16_t home = owner(config, key);
-        if (hops > 2u * shards) return self;  // shards disagree while a secret changes
-        if (hops == 0) return home != self || !search ? home : successor();
-        if (!search || hops >= shards) return home;
-        return successor() == home ? home : successor();
+        if (undecided(hops)) return self;
+        if (!search || hops >= config.workers || (hops == 0 && home != self)) return home;
+        return successor(config);
     }
+    /// Shards that have different secrets, while a new one is on its way, send such a frame round
+    /// and round. None of them may begin a flow with it, that others would not look for there.
+    bool undecided(unsigned hops) const { return hops > 2u * shards; }
 
   private:
-    uint16_t successor() const { return static_cast<uint16_t>((self + 1) % shards); }
+    /// The next of the port's workers; flows are at no other shard.
+    uint16_t successor(const PortConfig& config) const {
+        const unsigned place = (self + shards - config.first_worker % shards) % shards;
+        return static_cast<uint16_t>((config.first_worker + (place + 1) % config.workers) % shards);
+    }
 };
 
 }  // namespace pasta::core

@@ -26,6 +26,9 @@ struct PortStatistics {
 class FramePort {
   public:
     virtual ~FramePort() = default;
+    /// Gives the port the stock of the shard that will poll it, and lets it take chunks to receive
+    /// into. Once, before any other call but statistics(), in the thread that will make those.
+    virtual void bind_cache(core::ChunkCache& cache) = 0;
     /// Puts up to frames.size() received frames into `frames`, each a Chain (with offset and len
     /// set in its chunks) that the caller owns, and refills the fill ring. Returns how many.
     virtual size_t receive(std::span<core::Chain> frames) = 0;

@@ -47,14 +47,12 @@ class XskPort final : public FramePort {
     /// bound cache. So: in the thread that owns the cache, or after that thread has ended.
     ~XskPort() override;
 
-    /// Gives the port the stock of the shard that will poll it, and fills the fill ring. Once,
-    /// before any other call but fd() and statistics(), by the thread that will make those calls.
-    void bind_cache(core::ChunkCache& cache);
     /// The socket, for the XSKMAP.
     int fd() const { return socket_.get(); }
     /// True once the device has gone away: nothing is received or sent any more.
     bool dead() const { return dead_; }
 
+    void bind_cache(core::ChunkCache& cache) override;
     size_t receive(std::span<core::Chain> frames) override;
     size_t transmit(core::TxQueue& queue) override;
     void flush() override;

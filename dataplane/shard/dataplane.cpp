@@ -63,17 +63,16 @@ Dataplane::~Dataplane() {
 }
 
 void Dataplane::stop() {
-    for (uint16_t i = 0; i < workers(); ++i) {
-        workers_[i]->stop.store(true, std::memory_order_relaxed);
-        post_.wakeup(i).notify();
+    for (auto& worker : workers_) {
+        if (!worker->thread.joinable()) continue;
+        in_worker(*worker, [&](Shard&) { worker->stop = true; });
+        worker->thread.join();
     }
-    for (auto& worker : workers_)
-        if (worker->thread.joinable()) worker->thread.join();
 }
 
 void Dataplane::run(Worker& worker) {
     core::Time last_work = monotonic_now();
-    while (!worker.stop.load(std::memory_order_relaxed)) {
+    while (!worker.stop) {
         const core::Time now = monotonic_now();
         core::Time patience = 0;
         if (idle_ == IdlePolicy::sleep ||
@@ -86,8 +85,11 @@ void Dataplane::run(Worker& worker) {
 // Exceptions of the work (the kernel refused a descriptor) come back to the caller.
 template <typename Work>
 void Dataplane::in_worker(Worker& worker, Work&& work) {
-    std::promise<void> done;
+    std::promise<void> promise;
+    std::future<void> future = promise.get_future();
     Command command{[&](Shard& shard) {
+        // The caller's ends as soon as it has the result.
+        std::promise<void> done = std::move(promise);
         try {
             work(shard);
             done.set_value();
@@ -98,17 +100,15 @@ void Dataplane::in_worker(Worker& worker, Work&& work) {
     // Only this thread sends, one command at a time: there is always room.
     [[maybe_unused]] const bool posted = worker.shard.post(command);
     assert(posted);
-    done.get_future().get();
+    future.get();
 }
 
 void Dataplane::attach(const core::PortConfig& config,
-                       std::vector<std::unique_ptr<io::XskPort>> queues) {
+                       std::vector<std::unique_ptr<io::FramePort>> queues) {
+    assert(queues.size() == config.workers && queues.size() <= workers_.size());
     for (size_t i = 0; i < queues.size(); ++i) {
         Worker& worker = *workers_[(config.first_worker + i) % workers_.size()];
-        in_worker(worker, [&](Shard& shard) {
-            queues[i]->bind_cache(shard.cache());
-            shard.attach(config, std::move(queues[i]));
-        });
+        in_worker(worker, [&](Shard& shard) { shard.attach(config, std::move(queues[i])); });
     }
 }
 
@@ -120,8 +120,14 @@ io::PortStatistics Dataplane::detach(core::PortId id) {
 }
 
 void Dataplane::rekey(const core::SipKey& flow_hash) {
+    // Every shard searches before the first one has the new secret, and until the last one has it:
+    // a turn of the loop in between sees to that.
+    post_.rekeying().store(true);
     for (auto& worker : workers_)
-        in_worker(*worker, [&](Shard& shard) { shard.engine().rekey(flow_hash); });
+        in_worker(*worker, [](Shard&) {});
+    for (auto& worker : workers_)
+        in_worker(*worker, [&](Shard& shard) { shard.rekey(flow_hash); });
+    post_.rekeying().store(false);
 }
 
 Dataplane::Totals Dataplane::totals() {

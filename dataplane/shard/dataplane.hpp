@@ -9,7 +9,7 @@
 
 #include "dataplane/core/counters.hpp"
 #include "dataplane/io/chunk_ring.hpp"
-#include "dataplane/io/xsk_port.hpp"
+#include "dataplane/io/frame_port.hpp"
 #include "dataplane/shard/shard.hpp"
 
 namespace pasta::shard {
@@ -43,8 +43,7 @@ class Dataplane {
     uint16_t workers() const { return static_cast<uint16_t>(workers_.size()); }
     /// Serves a namespace: queues[i] by worker (config.first_worker + i) modulo all; as many as
     /// config.workers.
-    void attach(const core::PortConfig& config,
-                std::vector<std::unique_ptr<io::XskPort>> queues);
+    void attach(const core::PortConfig& config, std::vector<std::unique_ptr<io::FramePort>> queues);
     /// Stops serving it and closes its queues; returns the sum of their statistics.
     io::PortStatistics detach(core::PortId id);
     /// A new secret for the choice of flows' owners.
@@ -64,7 +63,7 @@ class Dataplane {
                const core::Secrets& secrets)
             : shard(index, arena, chunks, post, secrets) {}
         Shard shard;
-        std::atomic<bool> stop{false};
+        bool stop = false;  ///< of its own thread
         std::thread thread;
     };
 

@@ -28,6 +28,12 @@ Shard::Shard(uint16_t index, core::ChunkArena& arena, io::ChunkRing& chunks, Pos
 Shard::~Shard() {
     while (!ports_.empty())
         detach(ports_.back().id);
+    while (!engine_.context().ops.empty())
+        execute_socket_ops();
+    for (uint16_t from = 0; from < post_.shards(); ++from)
+        for (size_t n; (n = post_.box(from, index_).pop(mail_)) != 0;)
+            for (Handover& mail : std::span{mail_}.first(n))
+                cache_.unref(mail.frame);
 }
 
 bool Shard::run_once(core::Time now, core::Time patience) {
@@ -162,17 +168,23 @@ void Shard::update_limits() {
 void Shard::publish() {
     if (post_.shards() == 1) return;
     post_.old_flows(index_).store(engine_.context().table.old_flows(), std::memory_order_relaxed);
-    bool search = false;
+    // First this: a shard that has its new secret has published its old flows before.
+    bool search = post_.rekeying().load();
     for (uint16_t i = 0; i < post_.shards(); ++i)
         search |= post_.old_flows(i).load(std::memory_order_relaxed) != 0;
     engine_.steering().search = search;
 }
 
 void Shard::attach(const core::PortConfig& config, std::unique_ptr<io::FramePort> port) {
-    engine_.attach(config);
-    if (!port) return;
+    port->bind_cache(cache_);
     poller_.add_wakeup(port->wait_fd());
+    engine_.attach(config);
     ports_.push_back({config.id, std::move(port)});
+}
+
+void Shard::rekey(const core::SipKey& flow_hash) {
+    engine_.rekey(flow_hash);
+    publish();
 }
 
 io::PortStatistics Shard::detach(core::PortId id) {

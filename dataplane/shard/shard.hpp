@@ -33,6 +33,8 @@ class PostOffice {
     Wakeup& wakeup(uint16_t shard) { return *wakeups_[shard]; }
     /// Flows of each shard whose owner was chosen with an older secret; each written by its shard.
     std::atomic<uint64_t>& old_flows(uint16_t shard) { return old_flows_[shard]; }
+    /// Set by the control thread while it gives a new secret to the shards, one after the other.
+    std::atomic<bool>& rekeying() { return rekeying_; }
 
   private:
     static constexpr size_t box_capacity = 1023;
@@ -40,6 +42,7 @@ class PostOffice {
     std::vector<std::unique_ptr<Mailbox<Handover>>> boxes_;
     std::vector<std::unique_ptr<Wakeup>> wakeups_;
     std::vector<std::atomic<uint64_t>> old_flows_;
+    std::atomic<bool> rekeying_{false};
 };
 
 class Shard;
@@ -63,12 +66,13 @@ class Shard {
     /// between when there is nothing to do and no frame or timer is due before. Returns whether
     /// there was anything.
     bool run_once(core::Time now, core::Time patience);
-    /// Serves a namespace from now on. `port` is null where this shard has no queue of its own.
+    /// Serves a namespace from now on, on the queue that `port` is.
     void attach(const core::PortConfig& config, std::unique_ptr<io::FramePort> port);
     /// Stops serving it; the port is closed. Returns its statistics.
     io::PortStatistics detach(core::PortId id);
+    /// A new secret for the choice of flows' owners.
+    void rekey(const core::SipKey& flow_hash);
     core::Engine& engine() { return engine_; }
-    core::ChunkCache& cache() { return cache_; }
 
     // By the control thread.
 

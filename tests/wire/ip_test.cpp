@@ -294,7 +294,8 @@ TEST(ParseIp, v6_fragment_is_described) {
 }
 
 TEST(ParseIp, v6_fragment_in_a_fragment_is_refused) {
-    for (const char* second : {"11 00 0000 00000008", "11 00 0001 00000008", "11 00 0008 00000008"}) {
+    for (const char* second :
+         {"11 00 0000 00000008", "11 00 0001 00000008", "11 00 0008 00000008"}) {
         auto chain = hex("2c 00 0001 00000007");
         const auto inner = hex(second);
         chain.insert(chain.end(), inner.begin(), inner.end());
