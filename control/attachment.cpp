@@ -92,11 +92,11 @@ Netns Attachment::open_target() {
         config_.target);
 }
 
-std::vector<std::unique_ptr<io::XskPort>> Attachment::open_queues(const core::PortConfig& port) {
+std::vector<std::unique_ptr<io::FramePort>> Attachment::open_queues(const core::PortConfig& port) {
     io::XskPortOptions options;
     options.idle_fill =
         idle_fill(plumbing_.umem.size(), plumbing_.namespaces * size_t{port.workers});
-    std::vector<std::unique_ptr<io::XskPort>> queues;
+    std::vector<std::unique_ptr<io::FramePort>> queues;
     for (uint32_t queue = 0; queue < port.workers; ++queue)
         queues.push_back(link_->open_port(plumbing_.umem, queue, options));
     return queues;

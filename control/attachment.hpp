@@ -53,7 +53,7 @@ class Attachment {
   private:
     Netns open_target();
     void configure(const Netns& target, const std::string& interface_name, const HostView& host);
-    std::vector<std::unique_ptr<io::XskPort>> open_queues(const core::PortConfig& port);
+    std::vector<std::unique_ptr<io::FramePort>> open_queues(const core::PortConfig& port);
 
     Plumbing plumbing_;
     NamespaceConfig config_;

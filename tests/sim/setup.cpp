@@ -1,0 +1,124 @@
+#include "tests/sim/setup.hpp"
+
+#include <cerrno>
+
+#include "dataplane/core/tcp_constants.hpp"
+#include "dataplane/wire/ip_protocol.hpp"
+
+namespace pasta::sim {
+
+using core::microsecond;
+using core::millisecond;
+using core::second;
+
+namespace {
+
+LinkFaults choose_faults(Random& random) {
+    LinkFaults faults;
+    faults.loss = random.pick<double>({0, 0, 0.001, 0.01, 0.05});
+    faults.duplication = random.pick<double>({0, 0, 0.01, 0.1});
+    faults.reordering = random.pick<double>({0, 0, 0.01, 0.2});
+    faults.delay = random.pick<core::Time>({5 * microsecond, 50 * microsecond, 5 * millisecond});
+    faults.extra_delay = random.pick<core::Time>({100 * microsecond, 10 * millisecond});
+    return faults;
+}
+
+AppScript choose_app(Random& random, uint64_t most_bytes) {
+    AppScript app;
+    app.bytes = random.chance(0.2) ? 0 : random.size_up_to(most_bytes);
+    // Few pieces, so that a slow application does not take for ever.
+    const auto piece = [&] {
+        return std::max<uint64_t>(1, app.bytes / random.between(1, 40) + random.below(2000));
+    };
+    const auto pause = [&] {
+        return random.pick<core::Time>({0, 0, 100 * microsecond, 10 * millisecond, second});
+    };
+    app.write_piece = piece();
+    app.read_piece = random.chance(0.5) ? most_bytes : most_bytes / random.between(1, 100);
+    app.write_pause = pause();
+    app.read_pause = pause();
+    if (random.chance(0.05)) app.reset_at = random.below(random.chance(0.5) ? second : 10 * second);
+    app.silently = random.chance(0.3);
+    return app;
+}
+
+GuestTcpOptions choose_guest(Random& random, const Setup& setup, bool v4) {
+    GuestTcpOptions guest;
+    guest.iss = static_cast<uint32_t>(random.chance(0.2) ? UINT32_MAX - random.below(100000)
+                                                         : random.below(UINT32_MAX));
+    guest.link_mss = core::tcp_mss_for_mtu(setup.mtu, v4);
+    if (!random.chance(0.1))
+        guest.mss = static_cast<uint16_t>(random.chance(0.1) ? random.between(200, guest.link_mss)
+                                                             : guest.link_mss);
+    if (!random.chance(0.1)) guest.window_scale = static_cast<uint8_t>(random.below(11));
+    guest.receive_buffer =
+        static_cast<uint32_t>(random.pick<uint64_t>({2000, 65535, 200000, 4u << 20}));
+    guest.data_probes = random.chance(0.5);
+    guest.fin_alone = random.chance(0.5);
+    guest.short_segments = random.pick<double>({0, 0, 0.05, 0.5});
+    guest.sent = Pattern(static_cast<uint32_t>(random.below(UINT32_MAX)));
+    guest.expected = Pattern(static_cast<uint32_t>(random.below(UINT32_MAX)));
+    return guest;
+}
+
+}  // namespace
+
+wire::IpAddress guest_address(bool v6) {
+    return v6 ? wire::IpAddress{{0x20, 0x01, 0x0d, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}}
+              : wire::IpAddress::v4(198, 51, 100, 10);
+}
+
+wire::IpAddress peer_address(bool v6) {
+    return v6 ? wire::IpAddress{{0x20, 0x01, 0x0d, 0xb8, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}}
+              : wire::IpAddress::v4(203, 0, 113, 7);
+}
+
+Setup choose_setup(Random& random, uint16_t shards) {
+    Setup setup;
+    setup.shards = shards;
+    setup.mtu = random.pick<uint32_t>({1280, 1500, 1500, 9000, 65520});
+    setup.from_guest = choose_faults(random);
+    setup.to_guest = choose_faults(random);
+    setup.tcp = static_cast<uint16_t>(random.between(1, random.chance(0.3) ? 40 : 8));
+    setup.datagram = static_cast<uint16_t>(random.below(6));
+    // Scarce is what the engine's lowest limits need for so many flows.
+    setup.chunks = random.chance(0.3) ? 64u + setup.tcp * 64u : 16384;
+    setup.scarcity = random.pick<double>({0, 0, 0.01, 0.2});
+    setup.rekeys = static_cast<unsigned>(random.below(4));
+    return setup;
+}
+
+TcpScript choose_tcp(Random& random, const Setup& setup, uint16_t number) {
+    TcpScript script;
+    const bool v6 = random.chance(0.5);
+    script.key = {guest_address(v6),
+                  peer_address(v6),
+                  static_cast<uint16_t>(30000 + number),
+                  static_cast<uint16_t>(random.between(1, 60000)),
+                  0,
+                  wire::protocol_tcp};
+    script.start = random.below(random.chance(0.5) ? millisecond : 2 * second);
+    script.guest = choose_guest(random, setup, !v6);
+    script.guest.guest_port = script.key.guest_port;
+    script.guest.peer_port = script.key.peer_port;
+    script.buffers.send = random.pick<uint64_t>({4096, 100000, 1u << 20});
+    script.buffers.receive = random.pick<uint64_t>({4096, 100000, 1u << 20});
+    // Small segments take many events and small buffers many pauses: less bytes for them.
+    const uint64_t most_bytes =
+        std::min<uint64_t>({16u << 20, uint64_t{script.guest.mss.value_or(536)} * 2000,
+                            500 * std::min({script.buffers.send, script.buffers.receive,
+                                            uint64_t{script.guest.receive_buffer}})});
+    script.guest_app = choose_app(random, most_bytes);
+    script.remote_app = choose_app(random, most_bytes);
+    const uint64_t last = random.below(3);  // both at once, or one after the other
+    script.guest_app.closes_after_eof = last == 1;
+    script.remote_app.closes_after_eof = last == 2;
+    if (random.chance(0.1))
+        script.connect_error = random.pick<int>({ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH});
+    script.fails_at_once = random.chance(0.2);
+    script.connect_delay = random.below(random.chance(0.8) ? millisecond : 3 * second);
+    if (random.chance(0.05)) script.exhausted = static_cast<unsigned>(random.between(1, 3));
+    return script;
+}
+
+}  // namespace pasta::sim

@@ -1,0 +1,91 @@
+// One TCP connection of a simulation: an application in the namespace, one on the host's side, and
+// the judgement of what both saw.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "dataplane/core/flow.hpp"
+#include "tests/sim/event_queue.hpp"
+#include "tests/sim/guest_tcp.hpp"
+#include "tests/sim/host_socket.hpp"
+
+namespace pasta::sim {
+
+/// What one application does: writes `bytes` in pieces, then closes, and reads at its own pace.
+struct AppScript {
+    uint64_t bytes = 0;
+    uint64_t write_piece = 1, read_piece = 1;
+    core::Time write_pause = 0, read_pause = 0;  ///< at most
+    bool closes_after_eof = false;               ///< does not close before the other side did
+    core::Time reset_at = core::never;           ///< after the start
+    bool silently = false;                       ///< as if switched off: nobody is told
+};
+
+struct TcpScript {
+    core::FlowKey key;
+    core::Time start = 0;
+    GuestTcpOptions guest;
+    HostSocket::Buffers buffers;
+    AppScript guest_app, remote_app;
+    int connect_error = 0;       ///< 0: it succeeds
+    bool fails_at_once = false;  ///< else after connect_delay
+    core::Time connect_delay = 0;
+    unsigned exhausted = 0;  ///< so many attempts fail with EMFILE first
+};
+
+class TcpConversation {
+  public:
+    using Send = std::function<void(const TcpScript&, const GuestSegment&)>;
+
+    TcpConversation(const TcpScript& script, EventQueue& events, Random& random, Send send);
+
+    const TcpScript& script() const { return script_; }
+    // For the network.
+    void on_segment(const wire::TcpHeader& header, std::span<const uint8_t> payload);
+    void on_unreachable();
+    /// socket(2) and connect(2), as SimHost::open_tcp.
+    std::pair<HostSocket*, int> open(std::function<void()> on_edge);
+
+    /// Bytes that all of the host's sockets accepted and handed out.
+    uint64_t host_took() const;
+    uint64_t host_gave() const;
+    /// Nothing happens on either side any more.
+    bool over() const;
+    /// What went wrong; empty = nothing. Once it is over.
+    std::string verdict() const;
+    /// For the message about a conversation that never ends.
+    std::string describe() const;
+
+  private:
+    void after_pause(core::Time pause, bool& scheduled, void (TcpConversation::*step)());
+    void pump();
+    void guest_reset();
+    void guest_write();
+    void guest_read();
+    void guest_close_if_done();
+    void remote_news();
+    void remote_write();
+    void remote_read();
+    void remote_close_if_done();
+    void remote_reset();
+    std::string verdict_in_order() const;
+
+    const TcpScript script_;
+    EventQueue& events_;
+    Random& random_;
+    Send send_;
+    GuestTcp guest_;
+    std::vector<std::unique_ptr<HostSocket>> sockets_;
+    HostSocket* socket_ = nullptr;  ///< the connection's, once there is one
+
+    bool started_ = false, gone_ = false;
+    uint64_t guest_written_ = 0, remote_written_ = 0;
+    bool guest_closed_ = false, remote_closed_ = false, remote_reset_ = false;
+    unsigned attempts_ = 0;
+    core::Time wake_at_ = core::never;
+    bool guest_writing_ = false, guest_reading_ = false;
+    bool remote_writing_ = false, remote_reading_ = false;
+};
+
+}  // namespace pasta::sim
