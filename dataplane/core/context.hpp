@@ -40,18 +40,20 @@ struct Secrets {
     SipKey table;      ///< the flow table's own hash
 };
 
-/// How much of the UMEM one flow may hold; lowered by the shard while chunks are short.
+/// How much of the UMEM one flow may hold. Each may have a share of what is *free*, so that flows
+/// whose readers stopped, however many, leave room for the next one, and a flow alone can have
+/// most (the dynamic thresholds of Choudhury and Hahne, 1998).
 struct MemoryLimits {
-    uint32_t hold_bytes = 4u << 20;       ///< from the namespace, not yet taken by the host
-    uint32_t in_flight_bytes = 1u << 20;  ///< to the namespace, not yet acknowledged
+    uint32_t hold_bytes = max_hold;            ///< from the namespace, not yet taken by the host
+    uint32_t in_flight_bytes = max_in_flight;  ///< to the namespace, not yet acknowledged
 
-    /// For `available` free chunks of `total`.
-    static MemoryLimits for_free_chunks(size_t available, size_t total) {
-        const size_t eighths = total == 0 ? 0 : available * 8 / total;
-        if (eighths >= 4) return {};
-        if (eighths >= 2) return {1u << 20, 256u << 10};
-        if (eighths >= 1) return {256u << 10, 128u << 10};
-        return {64u << 10, 64u << 10};
+    static constexpr uint32_t max_hold = 4u << 20;
+    static constexpr uint32_t max_in_flight = 1u << 20;
+
+    static MemoryLimits for_free_chunks(size_t available) {
+        const size_t free = available * chunk_size;
+        return {static_cast<uint32_t>(std::clamp<size_t>(free / 8, chunk_size, max_hold)),
+                static_cast<uint32_t>(std::clamp<size_t>(free / 16, chunk_size, max_in_flight))};
     }
 };
 

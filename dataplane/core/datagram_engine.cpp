@@ -95,8 +95,6 @@ DatagramFlow* DatagramEngine::create(const Packet& packet, const FlowKey& key) {
     DatagramFlow* flow = slab_.create();
     if (flow == nullptr && evict_idle()) flow = slab_.create();
     if (flow == nullptr) return nullptr;
-    // The slab is shared code for both kinds; the id has to tell which one.
-    flow->id = FlowId{traits_.kind, flow->id.index, flow->id.generation};
     flow->key = key;
     flow->target = host_target(packet.port.config, key.peer, key.peer_port);
     flow->identification = static_cast<uint32_t>(hash(context_.secrets.isn, key));

@@ -24,7 +24,7 @@ struct DatagramTraits {
 class DatagramEngine {
   public:
     DatagramEngine(Context& context, const DatagramTraits& traits, size_t max_flows)
-        : context_(context), traits_(traits), slab_(max_flows) {}
+        : context_(context), traits_(traits), slab_(traits.kind, max_flows) {}
     virtual ~DatagramEngine() = default;
     DatagramEngine(const DatagramEngine&) = delete;
     DatagramEngine& operator=(const DatagramEngine&) = delete;
@@ -99,7 +99,7 @@ class DatagramEngine {
                 uint32_t original_length);
 
     DatagramTraits traits_;
-    Slab<DatagramFlow, FlowKind::udp> slab_;
+    Slab<DatagramFlow> slab_;
     DatagramFlow *oldest_ = nullptr, *newest_ = nullptr;  // one-shot flows by last activity
 };
 

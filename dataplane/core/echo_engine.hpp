@@ -9,7 +9,6 @@ namespace pasta::core {
 /// Datagrams of a flow are whole ICMP messages.
 class EchoEngine : public DatagramEngine {
   public:
-    /// `max_flows` is rounded down to a multiple of the slab's block.
     EchoEngine(Context& context, size_t max_flows);
     /// An ICMP or ICMPv6 packet from a namespace, not a fragment; takes over packet.frame. Only
     /// echo requests are served, others are counted drops.

@@ -123,7 +123,7 @@ Chain Reassembly::data_of(const FragmentInfo& fragment, uint32_t length, Chain f
 
 /// Chunks for all packets: fewer, like those of flows, while free ones are short.
 size_t Reassembly::limit() const {
-    return max_chunks_ * context_.limits.hold_bytes / MemoryLimits{}.hold_bytes;
+    return max_chunks_ * context_.limits.hold_bytes / MemoryLimits::max_hold;
 }
 
 /// Makes room for a fragment of so many chunks; false when there can be none.

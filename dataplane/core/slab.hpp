@@ -12,10 +12,10 @@ namespace pasta::core {
 
 /// Records of one kind of flow, up to a limit. Memory is added in blocks when needed and kept, so
 /// an idle shard is small and a busy one does not allocate. The record freed last is used first.
-template <typename T, FlowKind kind>
+template <typename T>
 class Slab {
   public:
-    explicit Slab(size_t limit) : limit_(limit) {}
+    Slab(FlowKind kind, size_t limit) : kind_(kind), limit_(limit) {}
 
     size_t size() const { return size_; }
 
@@ -28,7 +28,7 @@ class Slab {
         Cell& cell = at(index);
         cell.live = true;
         cell.value = T{};
-        cell.value.id = FlowId{kind, index, cell.generation};
+        cell.value.id = FlowId{kind_, index, cell.generation};
         return &cell.value;
     }
     /// The record if it still lives, else nullptr.
@@ -70,6 +70,7 @@ class Slab {
         return true;
     }
 
+    FlowKind kind_;
     size_t limit_;
     size_t size_ = 0;
     std::vector<std::unique_ptr<Cell[]>> blocks_;

@@ -142,7 +142,7 @@ class TcpEngine {
     void start_persist_if_blocked(TcpFlow& flow);
 
     Context& context_;
-    Slab<TcpFlow, FlowKind::tcp> flows_;
+    Slab<TcpFlow> flows_;
     std::vector<FlowId> acks_;
 };
 

@@ -18,7 +18,7 @@ uint32_t initial_sequence(const SipKey& secret, const FlowKey& key, Time now) {
 
 }  // namespace
 
-TcpEngine::TcpEngine(Context& context, size_t max_flows) : context_(context), flows_(max_flows) {}
+TcpEngine::TcpEngine(Context& context, size_t max_flows) : context_(context), flows_(FlowKind::tcp, max_flows) {}
 
 TcpEngine::~TcpEngine() {
     flows_.for_each([this](TcpFlow& flow) { destroy(flow); });

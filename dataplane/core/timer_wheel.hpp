@@ -18,7 +18,7 @@ class TimerWheel {
 
     /// Fires `id` at the first advance() whose `now` is at least `at`, rounded up to the tick.
     void arm(FlowId id, Time at);
-    /// Moves all that is due to the end of `due`, at most one wheel's turn of ticks each call.
+    /// Moves all that is due to the end of `due`. Walks each tick since the last call.
     void advance(Time now, std::vector<FlowId>& due);
     /// A time not later than the first entry's, or `never`: how long a poll may sleep.
     Time next_deadline() const;

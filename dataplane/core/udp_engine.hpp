@@ -9,7 +9,6 @@ namespace pasta::core {
 /// datagram on a side ends after 120 s without any (RFC 4787, REQ-5), others after 30 s.
 class UdpEngine : public DatagramEngine {
   public:
-    /// `max_flows` is rounded down to a multiple of the slab's block.
     UdpEngine(Context& context, size_t max_flows);
     /// A datagram from a namespace, not a fragment; takes over packet.frame. Its checksum is not
     /// looked at, since veth leaves it to be completed, except where it came in fragments.

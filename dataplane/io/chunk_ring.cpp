@@ -49,7 +49,11 @@ void ChunkRing::give(std::span<const core::ChunkId> chunks) {
 }
 
 size_t ChunkRing::available() const {
-    return rte_ring_count(ring_.get());
+    // As rte_ring_count(), whose loads are not atomic. What others do in between may make the
+    // difference look too large.
+    const uint32_t taken = __atomic_load_n(&ring_->cons.tail, __ATOMIC_ACQUIRE);
+    const uint32_t given = __atomic_load_n(&ring_->prod.tail, __ATOMIC_ACQUIRE);
+    return std::min<size_t>((given - taken) & ring_->mask, ring_->capacity);
 }
 
 }  // namespace pasta::io

@@ -34,7 +34,9 @@ size_t Ring::pop(void* elements, size_t n) {
 }
 
 bool Ring::empty() const {
-    return rte_ring_empty(ring_.get()) != 0;
+    // As rte_ring_empty(), whose loads are not atomic.
+    return __atomic_load_n(&ring_->prod.tail, __ATOMIC_ACQUIRE) ==
+           __atomic_load_n(&ring_->cons.tail, __ATOMIC_ACQUIRE);
 }
 
 }  // namespace pasta::shard

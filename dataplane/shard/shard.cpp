@@ -161,8 +161,8 @@ size_t Shard::transmit_frames() {
 }
 
 void Shard::update_limits() {
-    engine_.context().limits = core::MemoryLimits::for_free_chunks(
-        free_chunks_.available() + cache_.stock(), cache_.arena().size());
+    engine_.context().limits =
+        core::MemoryLimits::for_free_chunks(free_chunks_.available() + cache_.stock());
 }
 
 void Shard::publish() {

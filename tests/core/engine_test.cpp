@@ -314,15 +314,24 @@ TEST_F(EngineTest, flush_sends_acknowledgements_that_wait) {
 
 TEST(MemoryLimits, fewer_free_chunks_mean_less_for_each_flow) {
     uint32_t last_hold = UINT32_MAX, last_flight = UINT32_MAX;
-    for (size_t eighths = 8; eighths-- > 0;) {
-        const auto limits = MemoryLimits::for_free_chunks(eighths * 100, 800);
+    for (size_t available = 20000; available != 0; available = available * 3 / 4) {
+        const auto limits = MemoryLimits::for_free_chunks(available);
         EXPECT_LE(limits.hold_bytes, last_hold);
         EXPECT_LE(limits.in_flight_bytes, last_flight);
         last_hold = limits.hold_bytes;
         last_flight = limits.in_flight_bytes;
     }
-    EXPECT_EQ(last_hold, 64u << 10);
-    EXPECT_EQ(MemoryLimits::for_free_chunks(0, 0).hold_bytes, 64u << 10);
+    EXPECT_EQ(last_hold, chunk_size);
+    EXPECT_EQ(MemoryLimits::for_free_chunks(0).hold_bytes, chunk_size);
+    EXPECT_EQ(MemoryLimits::for_free_chunks(16384).hold_bytes, MemoryLimits::max_hold);
+}
+
+TEST(MemoryLimits, stopped_readers_one_after_the_other_never_take_all) {
+    size_t free = 16384;
+    for (int flow = 0; flow < 50; ++flow)
+        free -= MemoryLimits::for_free_chunks(free).hold_bytes / chunk_size;
+    EXPECT_GT(free, 16u);
+    EXPECT_GT(MemoryLimits::for_free_chunks(free).hold_bytes, 2 * chunk_size);
 }
 
 TEST(HostTargetTest, first_matching_translation_wins) {

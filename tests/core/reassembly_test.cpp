@@ -364,10 +364,10 @@ TEST_F(ReassemblyTest, short_memory_lowers_the_bound) {
             EXPECT_FALSE(add(cutter.fragment({at, 8, true})));
     }
     EXPECT_EQ(reassembly.chunks(), 396u);
-    context.limits = MemoryLimits::for_free_chunks(2, 8);
+    context.limits.hold_bytes = MemoryLimits::max_hold / 4;
     reassembly.run_timers();
     EXPECT_EQ(reassembly.chunks(), 99u);
-    context.limits = MemoryLimits::for_free_chunks(0, 8);
+    context.limits.hold_bytes = MemoryLimits::max_hold / 64;
     reassembly.run_timers();
     EXPECT_EQ(reassembly.chunks(), 0u);
     const Cutter small = packet4(8 * 8), large = packet4(8 * 9, 8);

@@ -11,10 +11,10 @@ struct Record {
     FlowId id;
     int value = 7;
 };
-using RecordSlab = Slab<Record, FlowKind::udp>;
+using RecordSlab = Slab<Record>;
 
 TEST(Slab, create_gives_fresh_records_with_ids_that_find_them) {
-    RecordSlab slab(10);
+    RecordSlab slab{FlowKind::udp, 10};
     Record* a = slab.create();
     Record* b = slab.create();
     EXPECT_EQ(a->value, 7);
@@ -26,7 +26,7 @@ TEST(Slab, create_gives_fresh_records_with_ids_that_find_them) {
 }
 
 TEST(Slab, destroyed_record_is_not_found_even_when_its_place_is_used_again) {
-    RecordSlab slab(1);
+    RecordSlab slab{FlowKind::udp, 1};
     Record* first = slab.create();
     first->value = 1;
     const FlowId stale = first->id;
@@ -41,7 +41,7 @@ TEST(Slab, destroyed_record_is_not_found_even_when_its_place_is_used_again) {
 
 TEST(Slab, limit_is_exact) {
     for (const size_t limit : {1, 100, 256, 300, 1024}) {
-        RecordSlab slab(limit);
+        RecordSlab slab{FlowKind::udp, limit};
         for (size_t i = 0; i < limit; ++i)
             ASSERT_NE(slab.create(), nullptr) << i << " of " << limit;
         EXPECT_EQ(slab.create(), nullptr) << limit;
@@ -50,7 +50,7 @@ TEST(Slab, limit_is_exact) {
 }
 
 TEST(Slab, addresses_stay_while_it_grows) {
-    RecordSlab slab(2000);
+    RecordSlab slab{FlowKind::udp, 2000};
     Record* first = slab.create();
     const FlowId id = first->id;
     for (int i = 0; i < 1500; ++i)
@@ -59,7 +59,7 @@ TEST(Slab, addresses_stay_while_it_grows) {
 }
 
 TEST(Slab, find_of_unknown_ids_is_null) {
-    RecordSlab slab(10);
+    RecordSlab slab{FlowKind::udp, 10};
     EXPECT_EQ(slab.find({}), nullptr);
     EXPECT_EQ(slab.find(FlowId(FlowKind::udp, 5000, 0)), nullptr);
     Record* record = slab.create();
@@ -67,7 +67,7 @@ TEST(Slab, find_of_unknown_ids_is_null) {
 }
 
 TEST(Slab, for_each_visits_live_records_and_may_destroy_them) {
-    RecordSlab slab(600);
+    RecordSlab slab{FlowKind::udp, 600};
     std::vector<Record*> records;
     for (int i = 0; i < 600; ++i)
         records.push_back(slab.create());
@@ -83,7 +83,7 @@ TEST(Slab, for_each_visits_live_records_and_may_destroy_them) {
 }
 
 TEST(Slab, generations_wrap_without_an_id_of_kind_none) {
-    RecordSlab slab(1);
+    RecordSlab slab{FlowKind::udp, 1};
     std::set<uint64_t> ids;
     for (int i = 0; i < 1000; ++i) {
         Record* record = slab.create();

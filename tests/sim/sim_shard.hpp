@@ -63,7 +63,6 @@ class SimShard {
     struct Options {
         uint16_t index = 0, shards = 1;
         core::Secrets secrets;
-        size_t total_chunks = 0;
         core::PortConfig port;
     };
     SimShard(const Options& options, core::ChunkArena& arena, ScarceChunkSource& source,

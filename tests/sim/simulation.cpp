@@ -79,7 +79,7 @@ Simulation::Simulation(uint64_t seed, uint16_t shards)
     const core::Secrets secrets{{seed, 1}, {seed, 2}, {seed, 3}};
     for (uint16_t i = 0; i < shards; ++i)
         shards_.push_back(std::make_unique<SimShard>(
-            SimShard::Options{i, shards, secrets, setup_.chunks, port_config(setup_)}, arena_,
+            SimShard::Options{i, shards, secrets, port_config(setup_)}, arena_,
             source_, random_, *this));
     for (uint16_t i = 0; i < setup_.tcp; ++i) {
         const TcpScript script = choose_tcp(random_, setup_, i);
@@ -89,8 +89,8 @@ Simulation::Simulation(uint64_t seed, uint16_t shards)
     }
     for (uint16_t i = 0; i < setup_.datagram; ++i)
         add_datagrams(static_cast<uint16_t>(20000 + i));
-    for (unsigned i = 0; shards > 1 && i < setup_.rekeys; ++i)
-        events_.after(random_.below(second), [this] { start_rekeying(); });
+    for (unsigned i = 0; i < setup_.rekeys; ++i)
+        events_.after(random_.below(2 * second), [this] { start_rekeying(); });
 }
 
 Simulation::~Simulation() = default;
@@ -144,8 +144,9 @@ void Simulation::start_rekeying() {
     for (const auto& shard : shards_)
         shard->engine().steering().search = true;
     const core::SipKey key{random_.below(UINT64_MAX), random_.below(UINT64_MAX)};
+    // Slower than it would be, so that flows begin in between.
     for (const auto& shard : shards_)
-        events_.after(random_.below(20 * millisecond), [this, key, s = shard.get()] {
+        events_.after(random_.below(second), [this, key, s = shard.get()] {
             s->engine().rekey(key);
             --rekeying_;
         });
@@ -330,10 +331,6 @@ std::string Simulation::verdict_on_counters() {
         down += c.tcp_bytes_to_tap.value();
         summary_.tcp += c.tcp_opened.value();
         summary_.retransmits += c.tcp_retransmits.value();
-        if (std::getenv("S2_DUMP"))
-            c.for_each([](auto n, auto, uint64_t v) {
-                if (v) std::printf("CNT %s %lu\n", std::string(n).c_str(), v);
-            });
         if (c.frames_from_tap.value() != shard->frames_received())
             return "frames_from_tap is not what came";
         // Nothing that the guest sent gives reason for any of these.
