@@ -20,7 +20,8 @@ enum steer_counter {
 #define STEER_ASSERT _Static_assert
 #endif
 STEER_ASSERT(sizeof(unsigned long long) == 8, "counters are 64 bits wide on both sides");
-STEER_ASSERT(STEER_COUNTERS == 3, "struct SteerCounters in control/xdp_attach.hpp has a field each");
+STEER_ASSERT(STEER_COUNTERS == 3,
+             "struct SteerCounters in control/xdp_attach.hpp has a field each");
 STEER_ASSERT((STEER_MAX_QUEUES & (STEER_MAX_QUEUES - 1)) == 0, "queues: a power of two");
 
 #endif

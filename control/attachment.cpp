@@ -17,8 +17,8 @@ struct Overloaded : Cases... {
 /// Chunks that wait in an idle queue for the first burst: all queues together keep an eighth of the
 /// memory, as long as each has enough to notice that it needs more.
 uint32_t idle_fill(size_t chunks, size_t queues) {
-    return static_cast<uint32_t>(std::clamp<size_t>(chunks / 8 / std::max<size_t>(queues, 1), 64,
-                                                    core::rx_ring_chunks / 4));
+    return static_cast<uint32_t>(
+        std::clamp<size_t>(chunks / 8 / std::max<size_t>(queues, 1), 64, core::rx_ring_chunks / 4));
 }
 
 }  // namespace
@@ -73,23 +73,23 @@ Attachment::~Attachment() {
 }
 
 Netns Attachment::open_target() {
-    return std::visit(
-        Overloaded{
-            [&](const NetnsPath& target) {
-                watch_.emplace(TargetWatch::file(target.path));
-                return Netns::open(target.path);
-            },
-            [&](const NetnsPid& target) {
-                // First: should the process end and its number be used again, the watch knows.
-                watch_.emplace(TargetWatch::process(target.pid));
-                return Netns::of_process(target.pid);
-            },
-            [&](const NetnsCommand& target) {
-                command_ = std::make_unique<SpawnedCommand>(target.argv);
-                return command_->netns();
-            },
-        },
-        config_.target);
+    return std::visit(Overloaded{
+                          [&](const NetnsPath& target) {
+                              watch_.emplace(TargetWatch::file(target.path));
+                              return Netns::open(target.path);
+                          },
+                          [&](const NetnsPid& target) {
+                              // First: should the process end and its number be used again, the
+                              // watch knows.
+                              watch_.emplace(TargetWatch::process(target.pid));
+                              return Netns::of_process(target.pid);
+                          },
+                          [&](const NetnsCommand& target) {
+                              command_ = std::make_unique<SpawnedCommand>(target.argv);
+                              return command_->netns();
+                          },
+                      },
+                      config_.target);
 }
 
 std::vector<std::unique_ptr<io::FramePort>> Attachment::open_queues(const core::PortConfig& port) {

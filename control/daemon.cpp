@@ -24,9 +24,12 @@ constexpr size_t mebibyte = size_t{1} << 20;
 
 shard::IdlePolicy idle_policy(Polling polling) {
     switch (polling) {
-        case Polling::busy: return shard::IdlePolicy::spin;
-        case Polling::interrupt: return shard::IdlePolicy::sleep;
-        case Polling::adaptive: break;
+        case Polling::busy:
+            return shard::IdlePolicy::spin;
+        case Polling::interrupt:
+            return shard::IdlePolicy::sleep;
+        case Polling::adaptive:
+            break;
     }
     return shard::IdlePolicy::adaptive;
 }
@@ -70,9 +73,8 @@ Daemon::Daemon(const Options& options)
     shards.idle = idle_policy(dataplane.polling);
     shards.secrets = random_secrets();
     links_ = std::make_unique<LinkMonitor>(private_netns_);
-    umem_ = run_in_netns(private_netns_, [&] {
-        return std::make_unique<io::Umem>(dataplane.umem_mib * mebibyte);
-    });
+    umem_ = run_in_netns(private_netns_,
+                         [&] { return std::make_unique<io::Umem>(dataplane.umem_mib * mebibyte); });
     if (umem_->software_checksums())
         spdlog::warn("this kernel computes no checksums for AF_XDP: they are computed here");
     chunks_ = std::make_unique<io::ChunkRing>(umem_->size());
@@ -109,8 +111,7 @@ core::PortId Daemon::free_id() const {
 }
 
 void Daemon::attach(const NamespaceConfig& config) {
-    const Plumbing plumbing{private_netns_, *umem_, *dataplane_,
-                            options_.config.namespaces.size()};
+    const Plumbing plumbing{private_netns_, *umem_, *dataplane_, options_.config.namespaces.size()};
     attachments_[config.name] =
         std::make_unique<Attachment>(plumbing, config, free_id(), read_host());
     spdlog::info("{}: connected", config.name);
@@ -155,9 +156,8 @@ void Daemon::announce() {
 }
 
 void Daemon::wait_for_events() {
-    std::vector<pollfd> fds{{signals_.get(), POLLIN, 0},
-                            {rekey_timer_.get(), POLLIN, 0},
-                            {links_->fd(), POLLIN, 0}};
+    std::vector<pollfd> fds{
+        {signals_.get(), POLLIN, 0}, {rekey_timer_.get(), POLLIN, 0}, {links_->fd(), POLLIN, 0}};
     const size_t fixed = fds.size();
     for (const auto& [name, attachment] : attachments_)
         if (attachment->watch_fd() >= 0) fds.push_back({attachment->watch_fd(), POLLIN, 0});
@@ -235,11 +235,10 @@ void Daemon::reload() {
     options_.config = next;
     for (auto it = attachments_.begin(); it != attachments_.end();) {
         const auto current = it++;
-        const bool kept = !host_changed &&
-                          std::any_of(next.namespaces.begin(), next.namespaces.end(),
-                                      [&](const NamespaceConfig& ns) {
-                                          return ns == current->second->config();
-                                      });
+        const bool kept =
+            !host_changed &&
+            std::any_of(next.namespaces.begin(), next.namespaces.end(),
+                        [&](const NamespaceConfig& ns) { return ns == current->second->config(); });
         if (!kept) detach(current);
     }
     for (const NamespaceConfig& ns : next.namespaces) {

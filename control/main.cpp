@@ -29,9 +29,15 @@ void set_up_log(const Options& options) {
         spdlog::flush_on(spdlog::level::info);
     }
     switch (options.log_level) {
-        case LogLevel::warning: spdlog::set_level(spdlog::level::warn); break;
-        case LogLevel::info: spdlog::set_level(spdlog::level::info); break;
-        case LogLevel::debug: spdlog::set_level(spdlog::level::debug); break;
+        case LogLevel::warning:
+            spdlog::set_level(spdlog::level::warn);
+            break;
+        case LogLevel::info:
+            spdlog::set_level(spdlog::level::info);
+            break;
+        case LogLevel::debug:
+            spdlog::set_level(spdlog::level::debug);
+            break;
     }
 }
 

@@ -90,8 +90,7 @@ void set_mappings(core::PortConfig& port, const NamespaceConfig& config, const H
 
 }  // namespace
 
-std::vector<core::Prefix> interface_addresses(const NamespaceConfig& config,
-                                              const HostView& host) {
+std::vector<core::Prefix> interface_addresses(const NamespaceConfig& config, const HostView& host) {
     std::vector<core::Prefix> all = config.addresses;
     for (const bool v4 : {true, false}) {
         if (!(v4 ? config.ipv4 : config.ipv6) || has_family(config.addresses, v4)) continue;

@@ -30,9 +30,9 @@ std::vector<int> usable_cpus() {
 
 std::vector<int> last_cpus(const std::vector<int>& cpus, size_t count) {
     if (count > cpus.size())
-        throw std::runtime_error(fmt::format(
-            "dataplane.workers: {} workers need as many CPUs, and {} can be used", count,
-            cpus.size()));
+        throw std::runtime_error(
+            fmt::format("dataplane.workers: {} workers need as many CPUs, and {} can be used",
+                        count, cpus.size()));
     return {cpus.end() - static_cast<ptrdiff_t>(count), cpus.end()};
 }
 

@@ -13,7 +13,6 @@ void truncate(ChunkCache& chunks, Chain& chain, uint32_t n);
 size_t copy_out(ChunkArena& arena, const Chain& chain, std::span<uint8_t> out);
 /// Makes a chain of new chunks that holds a copy of `bytes`, each chunk's data at `offset` at
 /// least; empty when bytes are empty or chunks ran out.
-Chain copy_in(ChunkCache& chunks, std::span<const uint8_t> bytes,
-              size_t offset = tx_metadata_size);
+Chain copy_in(ChunkCache& chunks, std::span<const uint8_t> bytes, size_t offset = tx_metadata_size);
 
 }  // namespace pasta::core

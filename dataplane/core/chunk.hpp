@@ -7,8 +7,9 @@
 //   filled      a port's fill ring               FramePort takes it from its cache
 //   received    a Chain that one shard owns      FramePort::receive
 //   held        a Chain inside a flow            the engine keeps it until sent or acknowledged
-//   transmit    a TxQueue or a transmit ring     one reference per descriptor, dropped on completion
-//   mailbox     a Chain that no shard owns       hand-off to another shard, references stay
+//   transmit    a TxQueue or a transmit ring     one reference per descriptor, dropped on
+//   completion mailbox     a Chain that no shard owns       hand-off to another shard, references
+//   stay
 //
 // A chunk has an entry in ChunkArena::meta, which links it into at most one Chain; so chains cost
 // no memory of their own and moving a frame never allocates. A held chunk may stand in a transmit

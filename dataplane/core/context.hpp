@@ -63,7 +63,8 @@ struct Packet {
     wire::MacAddress src_mac;
     bool link_multicast = false;  ///< sent to a group or broadcast address of the link
     wire::IpPacket ip{};
-    wire::Bytes upper{};  ///< contiguous bytes of the upper layer (all of its headers, not all data)
+    wire::Bytes
+        upper{};  ///< contiguous bytes of the upper layer (all of its headers, not all data)
     uint16_t upper_offset = 0;  ///< bytes from the start of the frame to the upper layer
     Chain frame;                ///< the whole frame; the handler owns it
 

@@ -23,7 +23,7 @@ namespace pasta::core {
     X(drop_ethertype, "frames of other ethertypes")                                        \
     X(drop_protocol, "packets of other IP protocols")                                      \
     X(drop_address, "packets from or to addresses that cannot be served")                  \
-    X(drop_ignored, "multicast, and ARP, NDP, DHCP or ICMP messages that need no answer")   \
+    X(drop_ignored, "multicast, and ARP, NDP, DHCP or ICMP messages that need no answer")  \
     X(drop_disabled, "packets of protocols switched off by the configuration")             \
     X(drop_no_port, "frames of namespaces that are gone")                                  \
     X(drop_no_owner, "frames of new flows while shards changed their secret")              \

@@ -108,8 +108,11 @@ std::optional<uint16_t> Engine::on_frame(PortId id, Chain& frame, unsigned hops)
             context_.chunks.unref(frame);
             break;
         case wire::ethertype_ipv4:
-        case wire::ethertype_ipv6: elsewhere = on_ip(*port, frame, *ethernet, hops); break;
-        default: drop(frame, counters.drop_ethertype);
+        case wire::ethertype_ipv6:
+            elsewhere = on_ip(*port, frame, *ethernet, hops);
+            break;
+        default:
+            drop(frame, counters.drop_ethertype);
     }
     return elsewhere;
 }
@@ -124,8 +127,8 @@ std::optional<uint16_t> Engine::on_ip(Port& port, Chain& frame,
                   .link_multicast = ethernet.dst.is_multicast(),
                   .frame = frame};
     const wire::Bytes first = packet.from_ip(context_.arena());
-    const auto ip = wire::parse_ip(ethernet.ethertype, first,
-                                   frame.bytes - wire::EthernetHeader::size);
+    const auto ip =
+        wire::parse_ip(ethernet.ethertype, first, frame.bytes - wire::EthernetHeader::size);
     if (!ip) {
         count_parse_error(ip.error());
         context_.chunks.unref(frame);
@@ -136,8 +139,8 @@ std::optional<uint16_t> Engine::on_ip(Port& port, Chain& frame,
     packet.upper_offset =
         static_cast<uint16_t>(wire::EthernetHeader::size + packet.ip.header_length);
     packet.upper = first.subspan(packet.ip.header_length);
-    packet.upper = packet.upper.first(
-        std::min<size_t>(packet.upper.size(), packet.ip.payload_length));
+    packet.upper =
+        packet.upper.first(std::min<size_t>(packet.upper.size(), packet.ip.payload_length));
     if (answer(packet)) {
         context_.chunks.unref(frame);
         return std::nullopt;
@@ -169,9 +172,8 @@ bool Engine::answer(const Packet& packet) {
                                          : dhcp6_reply(config, bytes, out);
         });
     } else if (is_ndp(packet)) {
-        answered = reply_with(packet.port, [&](wire::MutableBytes out) {
-            return ndp_reply(config, bytes, out);
-        });
+        answered = reply_with(
+            packet.port, [&](wire::MutableBytes out) { return ndp_reply(config, bytes, out); });
     } else {
         return false;
     }
@@ -226,10 +228,17 @@ bool Engine::reply_with(Port& port, Responder&& responder) {
 
 void Engine::on_ready(FlowId flow, const Readiness& ready) {
     switch (flow.kind()) {
-        case FlowKind::tcp: tcp_.on_ready(flow, ready); break;
-        case FlowKind::udp: udp_.on_ready(flow, ready); break;
-        case FlowKind::echo: echo_.on_ready(flow, ready); break;
-        case FlowKind::none: break;
+        case FlowKind::tcp:
+            tcp_.on_ready(flow, ready);
+            break;
+        case FlowKind::udp:
+            udp_.on_ready(flow, ready);
+            break;
+        case FlowKind::echo:
+            echo_.on_ready(flow, ready);
+            break;
+        case FlowKind::none:
+            break;
     }
 }
 
@@ -237,10 +246,17 @@ void Engine::run_timers() {
     context_.timers.advance(context_.now, due_);
     for (const FlowId flow : due_) {
         switch (flow.kind()) {
-            case FlowKind::tcp: tcp_.on_deadline(flow); break;
-            case FlowKind::udp: udp_.on_deadline(flow); break;
-            case FlowKind::echo: echo_.on_deadline(flow); break;
-            case FlowKind::none: break;
+            case FlowKind::tcp:
+                tcp_.on_deadline(flow);
+                break;
+            case FlowKind::udp:
+                udp_.on_deadline(flow);
+                break;
+            case FlowKind::echo:
+                echo_.on_deadline(flow);
+                break;
+            case FlowKind::none:
+                break;
         }
     }
     due_.clear();
@@ -255,35 +271,45 @@ void Engine::run_timers() {
 }
 
 Time Engine::next_deadline() const {
-    return std::min({context_.timers.next_deadline(), reassembly_.next_deadline(),
-                     next_advertisement_});
+    return std::min(
+        {context_.timers.next_deadline(), reassembly_.next_deadline(), next_advertisement_});
 }
 
 void Engine::advertise(Port& port) {
-    reply_with(port, [&](wire::MutableBytes out) {
-        return router_advertisement(port.config, out);
-    });
+    reply_with(port,
+               [&](wire::MutableBytes out) { return router_advertisement(port.config, out); });
     if (++port.advertisements < initial_advertisements) {
         port.next_advertisement = context_.now + initial_advertisement_interval;
         return;
     }
     const std::array<uint32_t, 2> which{port.config.id, port.advertisements};
     const uint64_t spread = siphash(context_.secrets.table, which.data(), sizeof which);
-    port.next_advertisement =
-        context_.now + min_advertisement_interval +
-        spread % (max_advertisement_interval - min_advertisement_interval);
+    port.next_advertisement = context_.now + min_advertisement_interval +
+                              spread % (max_advertisement_interval - min_advertisement_interval);
 }
 
 void Engine::count_parse_error(wire::ParseError error) {
     Counters& c = context_.counters;
     switch (error) {
-        case wire::ParseError::truncated: ++c.drop_truncated; break;
-        case wire::ParseError::bad_length: ++c.drop_bad_length; break;
-        case wire::ParseError::bad_checksum: ++c.drop_bad_checksum; break;
-        case wire::ParseError::extension_chain: ++c.drop_extension_headers; break;
+        case wire::ParseError::truncated:
+            ++c.drop_truncated;
+            break;
+        case wire::ParseError::bad_length:
+            ++c.drop_bad_length;
+            break;
+        case wire::ParseError::bad_checksum:
+            ++c.drop_bad_checksum;
+            break;
+        case wire::ParseError::extension_chain:
+            ++c.drop_extension_headers;
+            break;
         case wire::ParseError::bad_version:
-        case wire::ParseError::bad_address: ++c.drop_bad_header; break;
-        case wire::ParseError::unknown_ethertype: ++c.drop_ethertype; break;
+        case wire::ParseError::bad_address:
+            ++c.drop_bad_header;
+            break;
+        case wire::ParseError::unknown_ethertype:
+            ++c.drop_ethertype;
+            break;
     }
 }
 

@@ -9,8 +9,8 @@
 
 namespace pasta::core {
 
-/// A host socket, as the host side named it; -1 = none. Opaque to the engine, which keeps it so that
-/// a flow and its socket have one record.
+/// A host socket, as the host side named it; -1 = none. Opaque to the engine, which keeps it so
+/// that a flow and its socket have one record.
 using SocketHandle = int;
 
 enum class SocketOpKind : uint8_t {

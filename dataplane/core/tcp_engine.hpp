@@ -15,7 +15,7 @@ namespace pasta::core {
 /// payload bytes (the last may be shorter), the first chunk of each with header_room before its
 /// payload, the following ones with tx_metadata_size.
 struct TcpReadPlan {
-    uint32_t bytes = 0;    ///< at most; 0 = nothing now
+    uint32_t bytes = 0;  ///< at most; 0 = nothing now
     uint32_t segment = 0;
 };
 

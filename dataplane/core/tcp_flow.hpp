@@ -61,58 +61,58 @@ struct TcpFlow {
 
     // From the namespace. Sequence numbers as on the wire.
     uint32_t rcv_nxt = 0;
-    uint32_t rcv_edge = 0;   ///< right edge of the window last advertised
-    uint32_t last_ack = 0;   ///< last acknowledgement sent
-    uint32_t fin_seq = 0;    ///< valid if fin_seen
-    Chain to_sock;           ///< in order, not taken by the socket yet
-    Chain out_of_order;      ///< beyond rcv_nxt; ChunkMeta::seq is the first byte's number
+    uint32_t rcv_edge = 0;  ///< right edge of the window last advertised
+    uint32_t last_ack = 0;  ///< last acknowledgement sent
+    uint32_t fin_seq = 0;   ///< valid if fin_seen
+    Chain to_sock;          ///< in order, not taken by the socket yet
+    Chain out_of_order;     ///< beyond rcv_nxt; ChunkMeta::seq is the first byte's number
 
     // Towards the namespace.
     uint32_t iss = 0;
     uint32_t snd_una = 0;
     uint32_t snd_nxt = 0;
-    uint32_t snd_wnd = 0;             ///< bytes, scaled
+    uint32_t snd_wnd = 0;               ///< bytes, scaled
     uint32_t snd_wl1 = 0, snd_wl2 = 0;  ///< segment of the last window update (RFC 9293, 3.3.1)
     uint32_t max_snd_wnd = 0;
-    uint32_t cwnd = 0;                ///< in flight at most, bytes; lowered by losses
-    uint32_t recover = 0;             ///< recovery ends when this is acknowledged (RFC 6582)
-    Chain to_tap;                     ///< sent, not acknowledged
-    uint32_t mss_to_tap = 0;          ///< payload bytes per segment
-    uint8_t snd_scale = 0;            ///< shift of the windows we receive
-    uint8_t rcv_scale = 0;            ///< shift of the windows we send
+    uint32_t cwnd = 0;        ///< in flight at most, bytes; lowered by losses
+    uint32_t recover = 0;     ///< recovery ends when this is acknowledged (RFC 6582)
+    Chain to_tap;             ///< sent, not acknowledged
+    uint32_t mss_to_tap = 0;  ///< payload bytes per segment
+    uint8_t snd_scale = 0;    ///< shift of the windows we receive
+    uint8_t rcv_scale = 0;    ///< shift of the windows we send
     uint8_t duplicate_acks = 0;
-    uint8_t retries = 0;              ///< retransmissions or probes since the last progress
+    uint8_t retries = 0;  ///< retransmissions or probes since the last progress
 
     // What is going on. Bits that no state tells.
-    bool peer_scales : 1 = false;      ///< the namespace offered window scaling
-    bool writable : 1 = false;         ///< the socket took everything at the last attempt
-    bool readable : 1 = false;         ///< the socket may have data or EOF
-    bool send_queued : 1 = false;      ///< a tcp_send is in SocketOps
-    bool read_queued : 1 = false;      ///< a tcp_read is in SocketOps
-    bool ack_queued : 1 = false;       ///< listed for flush_acks()
-    bool fin_seen : 1 = false;         ///< the namespace's FIN is at fin_seq, maybe behind a gap
-    bool fin_from_tap : 1 = false;     ///< the namespace's FIN was received in order
-    bool sock_shut : 1 = false;        ///< shutdown(SHUT_WR) asked for
-    bool sock_hangup : 1 = false;      ///< the peer's EOF (or an error) waits behind unread data
-    bool sock_eof : 1 = false;         ///< the peer's EOF was read
-    bool fin_to_tap : 1 = false;       ///< our FIN was sent
-    bool recovering : 1 = false;       ///< between a loss and `recover`
-    bool rtt_timing : 1 = false;       ///< rtt_seq is being timed (Karn: never a retransmission)
+    bool peer_scales : 1 = false;   ///< the namespace offered window scaling
+    bool writable : 1 = false;      ///< the socket took everything at the last attempt
+    bool readable : 1 = false;      ///< the socket may have data or EOF
+    bool send_queued : 1 = false;   ///< a tcp_send is in SocketOps
+    bool read_queued : 1 = false;   ///< a tcp_read is in SocketOps
+    bool ack_queued : 1 = false;    ///< listed for flush_acks()
+    bool fin_seen : 1 = false;      ///< the namespace's FIN is at fin_seq, maybe behind a gap
+    bool fin_from_tap : 1 = false;  ///< the namespace's FIN was received in order
+    bool sock_shut : 1 = false;     ///< shutdown(SHUT_WR) asked for
+    bool sock_hangup : 1 = false;   ///< the peer's EOF (or an error) waits behind unread data
+    bool sock_eof : 1 = false;      ///< the peer's EOF was read
+    bool fin_to_tap : 1 = false;    ///< our FIN was sent
+    bool recovering : 1 = false;    ///< between a loss and `recover`
+    bool rtt_timing : 1 = false;    ///< rtt_seq is being timed (Karn: never a retransmission)
 
     // Times. Deadlines; `never` when off.
-    Time rto_deadline = never;      ///< retransmission, window probe, or end of time_wait
+    Time rto_deadline = never;  ///< retransmission, window probe, or end of time_wait
     Time keepalive_deadline = never;
-    Time retry_deadline = never;    ///< reading again after chunks ran out
+    Time retry_deadline = never;  ///< reading again after chunks ran out
     TimerHandle timer;
     Time rto = 0;
     Time srtt = 0, rttvar = 0;
     Time rtt_start = 0;
     uint32_t rtt_seq = 0;
-    uint8_t keepalives = 0;         ///< unanswered
+    uint8_t keepalives = 0;  ///< unanswered
     Time last_challenge = 0;
 
-    uint32_t share_mark = 0;        ///< LinkShare's
-    uint32_t read_hint = 0;         ///< bytes to make room for at the next read
+    uint32_t share_mark = 0;  ///< LinkShare's
+    uint32_t read_hint = 0;   ///< bytes to make room for at the next read
 
     bool handshake() const { return state <= TcpState::syn_received; }
     uint32_t in_flight() const { return snd_nxt - snd_una; }

@@ -18,7 +18,8 @@ uint32_t initial_sequence(const SipKey& secret, const FlowKey& key, Time now) {
 
 }  // namespace
 
-TcpEngine::TcpEngine(Context& context, size_t max_flows) : context_(context), flows_(FlowKind::tcp, max_flows) {}
+TcpEngine::TcpEngine(Context& context, size_t max_flows)
+    : context_(context), flows_(FlowKind::tcp, max_flows) {}
 
 TcpEngine::~TcpEngine() {
     flows_.for_each([this](TcpFlow& flow) { destroy(flow); });
@@ -31,8 +32,8 @@ void TcpEngine::on_packet(Packet& packet) {
         ++context_.counters.drop_bad_length;
         return context_.chunks.unref(packet.frame);
     }
-    if (!servable(packet.ip.src, packet.ip.dst) || header->src_port == 0 ||
-        header->dst_port == 0 || packet.link_multicast) {
+    if (!servable(packet.ip.src, packet.ip.dst) || header->src_port == 0 || header->dst_port == 0 ||
+        packet.link_multicast) {
         ++context_.counters.drop_address;
         return context_.chunks.unref(packet.frame);
     }
@@ -46,9 +47,14 @@ void TcpEngine::on_packet(Packet& packet) {
         flow->keepalive_deadline = context_.now + tcp_keepalive_idle;
         flow->keepalives = 0;
         switch (flow->state) {
-            case TcpState::connecting: on_segment_connecting(*flow, packet, *header); break;
-            case TcpState::syn_received: on_segment_syn_received(*flow, packet, *header); break;
-            default: on_segment(*flow, packet, *header);
+            case TcpState::connecting:
+                on_segment_connecting(*flow, packet, *header);
+                break;
+            case TcpState::syn_received:
+                on_segment_syn_received(*flow, packet, *header);
+                break;
+            default:
+                on_segment(*flow, packet, *header);
         }
     }
     context_.chunks.unref(packet.frame);
@@ -124,7 +130,8 @@ void TcpEngine::on_connect_failed(FlowId id, int error) {
     if (flow == nullptr || flow->state != TcpState::connecting) return;
     ++context_.counters.tcp_connect_failed;
     switch (error) {
-        case ETIMEDOUT: break;  // as the network would: nothing
+        case ETIMEDOUT:
+            break;  // as the network would: nothing
         case EMFILE:
         case ENFILE:
         case ENOBUFS:

@@ -32,7 +32,7 @@ int start_connect(const core::HostTarget& target) {
     const SocketAddress remote(target.address, target.port);
     const int fd = socket(remote.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -1;
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);   // the namespace's TCP has decided when to send
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);  // the namespace's TCP has decided when to send
     set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1);  // RFC 6093: urgent data stays in the stream
     bool ok = true;
     if (target.source) {
@@ -50,17 +50,24 @@ int start_connect(const core::HostTarget& target) {
 
 void TcpSockets::execute(const core::SocketOp& op) {
     switch (op.kind) {
-        case SocketOpKind::tcp_connect: return connect(op.flow);
-        case SocketOpKind::tcp_send: return send(op.flow);
-        case SocketOpKind::tcp_read: return read(op.flow);
+        case SocketOpKind::tcp_connect:
+            return connect(op.flow);
+        case SocketOpKind::tcp_send:
+            return send(op.flow);
+        case SocketOpKind::tcp_read:
+            return read(op.flow);
         case SocketOpKind::tcp_shutdown: {
             const core::TcpFlow* flow = engine_.find(op.flow);
             if (flow != nullptr && flow->socket >= 0) shutdown(flow->socket, SHUT_WR);
             return;
         }
-        case SocketOpKind::tcp_close: close(op.socket); return;
-        case SocketOpKind::tcp_abort: return close_with_reset(op.socket);
-        default: return;
+        case SocketOpKind::tcp_close:
+            close(op.socket);
+            return;
+        case SocketOpKind::tcp_abort:
+            return close_with_reset(op.socket);
+        default:
+            return;
     }
 }
 

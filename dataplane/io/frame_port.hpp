@@ -39,8 +39,8 @@ class FramePort {
     virtual void flush() = 0;
     /// True while frames are queued in the device that the kernel has not taken yet.
     virtual bool tx_pending() const = 0;
-    /// True while the port lacks chunks to receive into: nothing will wake its shard then, which has
-    /// to look again by itself.
+    /// True while the port lacks chunks to receive into: nothing will wake its shard then, which
+    /// has to look again by itself.
     virtual bool starved() const = 0;
     /// Readable when receive() would return something; for epoll.
     virtual int wait_fd() const = 0;

@@ -15,8 +15,8 @@ namespace pasta::io {
 /// Sizes of a port's rings in descriptors, powers of two, and limits of its fill ring in chunks.
 struct XskPortOptions {
     uint32_t rx_ring = core::rx_ring_chunks;
-    uint32_t tx_ring = 2048;   ///< also of the completion ring
-    uint32_t idle_fill = 64;   ///< chunks that an idle port keeps in its fill ring
+    uint32_t tx_ring = 2048;                   ///< also of the completion ring
+    uint32_t idle_fill = 64;                   ///< chunks that an idle port keeps in its fill ring
     uint32_t max_fill = core::rx_ring_chunks;  ///< where growth ends; size of the fill ring
     /// So many calls of receive() in a row that find little make the fill ring shrink. A busy port
     /// makes some 40000 a second: less than a second would have it swing with every lull.

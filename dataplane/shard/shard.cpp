@@ -143,8 +143,11 @@ size_t Shard::execute_socket_ops() {
     for (; n < op_burst && !ops.empty(); ++n) {
         const core::SocketOp op = ops.pop();
         switch (op.flow.kind()) {
-            case core::FlowKind::tcp: tcp_sockets_.execute(op); break;
-            default: datagram_sockets_.execute(op);
+            case core::FlowKind::tcp:
+                tcp_sockets_.execute(op);
+                break;
+            default:
+                datagram_sockets_.execute(op);
         }
     }
     return n;
@@ -191,8 +194,8 @@ io::PortStatistics Shard::detach(core::PortId id) {
     // What the engine still has to say to the namespace (resets) is lost with the link.
     engine_.detach(id);
     io::PortStatistics statistics;
-    const auto served = std::find_if(ports_.begin(), ports_.end(),
-                                     [id](const Served& s) { return s.id == id; });
+    const auto served =
+        std::find_if(ports_.begin(), ports_.end(), [id](const Served& s) { return s.id == id; });
     if (served == ports_.end()) return statistics;
     statistics = served->port->statistics();
     poller_.remove_wakeup(served->port->wait_fd());

@@ -88,8 +88,8 @@ class Shard {
         core::PortId id;
         std::unique_ptr<io::FramePort> port;
     };
-    static constexpr size_t burst = 64;          ///< frames of one port or mailbox in one turn
-    static constexpr size_t op_burst = 256;      ///< socket operations in one turn
+    static constexpr size_t burst = 64;      ///< frames of one port or mailbox in one turn
+    static constexpr size_t op_burst = 256;  ///< socket operations in one turn
     static constexpr size_t command_burst = 16;
     /// A port without chunks to receive into is tried again after this time.
     static constexpr core::Time starved_patience = core::millisecond;

@@ -102,14 +102,15 @@ TEST_P(DataplaneTest, serves_a_connection_whose_frames_come_to_both_workers) {
 TEST_P(DataplaneTest, connections_survive_new_secrets) {
     attach();
     std::vector<std::unique_ptr<LoopbackServer>> servers;
-    std::vector<LabGuest> guests;
+    std::vector<std::unique_ptr<LabGuest>> guests;
     for (uint64_t round = 0; round < 6; ++round) {
         servers.push_back(std::make_unique<LoopbackServer>());
-        guests.push_back(guest(static_cast<uint16_t>(40000 + round), servers.back()->port()));
-        ASSERT_TRUE(connect(guests.back(), *servers.back()));
+        guests.emplace_back(
+            new LabGuest(guest(static_cast<uint16_t>(40000 + round), servers.back()->port())));
+        ASSERT_TRUE(connect(*guests.back(), *servers.back()));
         dataplane->rekey({round, 7});
         for (size_t i = 0; i < guests.size(); ++i)
-            ASSERT_TRUE(ping_pong(guests[i], *servers[i], 5000)) << "round " << round;
+            ASSERT_TRUE(ping_pong(*guests[i], *servers[i], 5000)) << "round " << round;
     }
     EXPECT_EQ(dataplane->totals().tcp_flows, 6u);
     EXPECT_EQ(sum(&core::Counters::tcp_no_flow), 0u);

@@ -97,6 +97,9 @@ class LabGuest {
           guest_port_(guest_port),
           tcp_(options(guest_port, peer_port), random_) {}
 
+    LabGuest(const LabGuest&) = delete;  // tcp_ refers to random_
+    LabGuest& operator=(const LabGuest&) = delete;
+
     sim::GuestTcp& tcp() { return tcp_; }
     /// Exchanges what there is to exchange.
     void pump() {

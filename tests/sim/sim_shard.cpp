@@ -57,8 +57,7 @@ bool SimShard::busy() {
 // The order of Shard::run_once().
 void SimShard::turn(core::Time now) {
     engine_.set_time(now);
-    engine_.context().limits =
-        core::MemoryLimits::for_free_chunks(source_.size() + cache_.stock());
+    engine_.context().limits = core::MemoryLimits::for_free_chunks(source_.size() + cache_.stock());
     for (size_t n = random_.between(1, 64); n > 0 && !received_.empty(); --n) {
         const core::Chain frame = received_.front();
         received_.pop_front();

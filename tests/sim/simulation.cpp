@@ -78,9 +78,9 @@ Simulation::Simulation(uint64_t seed, uint16_t shards)
                 [this](const ByteVector& frame) { on_frame_at_guest(frame); }) {
     const core::Secrets secrets{{seed, 1}, {seed, 2}, {seed, 3}};
     for (uint16_t i = 0; i < shards; ++i)
-        shards_.push_back(std::make_unique<SimShard>(
-            SimShard::Options{i, shards, secrets, port_config(setup_)}, arena_,
-            source_, random_, *this));
+        shards_.push_back(
+            std::make_unique<SimShard>(SimShard::Options{i, shards, secrets, port_config(setup_)},
+                                       arena_, source_, random_, *this));
     for (uint16_t i = 0; i < setup_.tcp; ++i) {
         const TcpScript script = choose_tcp(random_, setup_, i);
         tcp_[script.key.guest_port] = std::make_unique<TcpConversation>(
