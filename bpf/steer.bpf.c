@@ -2,9 +2,10 @@
 // Hands every frame of a link to the AF_XDP socket of the queue it arrived on. It decides nothing
 // else: the kernel has no use for a frame of the private namespace, so what finds no socket is
 // dropped and counted.
-#include <bpf/bpf_helpers.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
+
+#include <bpf/bpf_helpers.h>  // needs the types of linux/bpf.h
 
 #include "steer_maps.h"
 
