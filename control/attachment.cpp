@@ -13,6 +13,8 @@ template <typename... Cases>
 struct Overloaded : Cases... {
     using Cases::operator()...;
 };
+template <typename... Cases>
+Overloaded(Cases...) -> Overloaded<Cases...>;
 
 /// Chunks that wait in an idle queue for the first burst: all queues together keep an eighth of the
 /// memory, as long as each has enough to notice that it needs more.

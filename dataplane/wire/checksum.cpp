@@ -25,7 +25,7 @@ uint32_t checksum_add(Bytes bytes, uint32_t sum) {
     size_t left = bytes.size();
     uint64_t lanes[4] = {};
     for (; left >= 32; left -= 32, p += 32)
-        for (int i = 0; i < 4; ++i)
+        for (size_t i = 0; i < 4; ++i)
             lanes[i] += halves(load_native64(p + 8 * i));
     // Lengths stay far below the 2^31 words that a lane could overflow with.
     uint64_t total = halves(lanes[0]) + halves(lanes[1]) + halves(lanes[2]) + halves(lanes[3]);
