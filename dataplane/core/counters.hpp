@@ -76,7 +76,7 @@ class Counter {
 };
 
 struct alignas(64) Counters {
-#define PASTA_COUNTER_FIELD(name, meaning) Counter name;  // NOLINT(bugprone-macro-parentheses)
+#define PASTA_COUNTER_FIELD(name, meaning) Counter name;
     PASTA_COUNTERS(PASTA_COUNTER_FIELD)
 #undef PASTA_COUNTER_FIELD
 
