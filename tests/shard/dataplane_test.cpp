@@ -12,7 +12,7 @@ using test::FakePort;
 using test::LabGuest;
 using test::LoopbackServer;
 
-class DataplaneTest : public ::testing::TestWithParam<IdlePolicy> {
+class DataplaneTest : public ::testing::TestWithParam<IdlePolicy>, protected test::GuestPlayer {
   protected:
     static constexpr size_t chunk_count = 2048;
     static constexpr uint16_t workers = 2;
@@ -37,32 +37,7 @@ class DataplaneTest : public ::testing::TestWithParam<IdlePolicy> {
     LabGuest guest(uint16_t guest_port, uint16_t peer_port) {
         return {{&links[0], &links[1]}, guest_port, peer_port};
     }
-    /// Plays the guest until `done`; false when that takes very long.
-    template <typename Done>
-    bool run_until(LabGuest& guest, Done&& done) {
-        const core::Time limit = monotonic_now() + 60 * core::second;
-        while (!done()) {
-            guest.pump();
-            std::this_thread::yield();
-            if (monotonic_now() > limit) return false;
-        }
-        return true;
-    }
-    bool connect(LabGuest& guest, LoopbackServer& server) {
-        guest.tcp().connect(monotonic_now());
-        return run_until(guest, [&] {
-            return guest.tcp().state() == sim::GuestTcp::State::established && server.accepted();
-        });
-    }
-    bool ping_pong(LabGuest& guest, LoopbackServer& server, uint64_t bytes) {
-        const uint64_t target = guest.tcp().received() + bytes;
-        guest.tcp().write(bytes, monotonic_now());
-        return run_until(guest, [&] {
-            server.echo();
-            guest.tcp().read(UINT64_MAX, monotonic_now());
-            return guest.tcp().received() == target;
-        });
-    }
+    void turn() override { std::this_thread::yield(); }
     uint64_t sum(core::Counter core::Counters::*counter) {
         uint64_t total = 0;
         for (uint16_t i = 0; i < workers; ++i)

@@ -151,4 +151,42 @@ class LabGuest {
     sim::GuestTcp tcp_;
 };
 
+/// Plays guests against what serves them.
+class GuestPlayer {
+  public:
+    virtual ~GuestPlayer() = default;
+
+  protected:
+    /// What lets the other side get on.
+    virtual void turn() = 0;
+
+    /// Plays until `done`; false when that takes very long.
+    template <typename Done>
+    bool run_until(LabGuest& guest, Done&& done) {
+        const core::Time limit = shard::monotonic_now() + 60 * core::second;
+        while (!done()) {
+            guest.pump();
+            turn();
+            if (shard::monotonic_now() > limit) return false;
+        }
+        return true;
+    }
+    bool connect(LabGuest& guest, LoopbackServer& server) {
+        guest.tcp().connect(shard::monotonic_now());
+        return run_until(guest, [&] {
+            return guest.tcp().state() == sim::GuestTcp::State::established && server.accepted();
+        });
+    }
+    /// Sends bytes and waits for their echo.
+    bool ping_pong(LabGuest& guest, LoopbackServer& server, uint64_t bytes) {
+        const uint64_t target = guest.tcp().received() + bytes;
+        guest.tcp().write(bytes, shard::monotonic_now());
+        return run_until(guest, [&] {
+            server.echo();
+            guest.tcp().read(UINT64_MAX, shard::monotonic_now());
+            return guest.tcp().received() == target;
+        });
+    }
+};
+
 }  // namespace pasta::test

@@ -12,7 +12,7 @@ using test::FakePort;
 using test::LabGuest;
 using test::LoopbackServer;
 
-class ShardTest : public ::testing::Test {
+class ShardTest : public ::testing::Test, protected test::GuestPlayer {
   protected:
     static constexpr size_t chunk_count = 2048;
 
@@ -29,7 +29,7 @@ class ShardTest : public ::testing::Test {
         shards.clear();
         EXPECT_EQ(chunks.available(), chunk_count) << "chunks leaked, or freed twice";
     }
-    void turn() {
+    void turn() override {
         for (const auto& shard : shards)
             shard->run_once(monotonic_now(), 0);
     }
@@ -38,33 +38,6 @@ class ShardTest : public ::testing::Test {
         for (const auto& link : links)
             all.push_back(link.get());
         return {all, guest_port, peer_port};
-    }
-    /// Turns everything until `done`; false when that takes very long.
-    template <typename Done>
-    bool run_until(LabGuest& guest, Done&& done) {
-        const core::Time limit = monotonic_now() + 60 * core::second;
-        while (!done()) {
-            guest.pump();
-            turn();
-            if (monotonic_now() > limit) return false;
-        }
-        return true;
-    }
-    bool connect(LabGuest& guest, LoopbackServer& server) {
-        guest.tcp().connect(monotonic_now());
-        return run_until(guest, [&] {
-            return guest.tcp().state() == sim::GuestTcp::State::established && server.accepted();
-        });
-    }
-    /// Sends bytes and waits for their echo.
-    bool ping_pong(LabGuest& guest, LoopbackServer& server, uint64_t bytes) {
-        const uint64_t target = guest.tcp().received() + bytes;
-        guest.tcp().write(bytes, monotonic_now());
-        return run_until(guest, [&] {
-            server.echo();
-            guest.tcp().read(UINT64_MAX, monotonic_now());
-            return guest.tcp().received() == target;
-        });
     }
     uint64_t sum(core::Counter core::Counters::*counter) {
         uint64_t total = 0;
