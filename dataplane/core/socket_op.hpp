@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <vector>
 
 #include "dataplane/core/flow.hpp"
 
@@ -31,25 +31,40 @@ enum class SocketOpKind : uint8_t {
 
 struct SocketOp {
     FlowId flow;
-    SocketOpKind kind;
+    SocketOpKind kind{};
     SocketHandle socket = -1;
 };
 
 /// FIFO of operations. A flow has at most one of each kind in it (the flow's own flags see to
-/// that), which bounds it.
+/// that), which bounds it. Its memory grows to what was needed once and stays.
 class SocketOps {
   public:
-    void push(const SocketOp& op) { queue_.push_back(op); }
-    bool empty() const { return queue_.empty(); }
-    size_t size() const { return queue_.size(); }
+    void push(const SocketOp& op) {
+        if (size_ == ring_.size()) grow();
+        ring_[(head_ + size_++) & (ring_.size() - 1)] = op;
+    }
+    bool empty() const { return size_ == 0; }
+    size_t size() const { return size_; }
+    /// The oldest operation; only if not empty.
     SocketOp pop() {
-        const SocketOp op = queue_.front();
-        queue_.pop_front();
+        const SocketOp op = ring_[head_];
+        head_ = (head_ + 1) & (ring_.size() - 1);
+        --size_;
         return op;
     }
 
   private:
-    std::deque<SocketOp> queue_;
+    void grow() {
+        std::vector<SocketOp> larger(ring_.size() * 2);
+        for (size_t i = 0; i < size_; ++i)
+            larger[i] = ring_[(head_ + i) & (ring_.size() - 1)];
+        ring_.swap(larger);
+        head_ = 0;
+    }
+
+    std::vector<SocketOp> ring_ = std::vector<SocketOp>(256);  ///< its size is a power of two
+    size_t head_ = 0;
+    size_t size_ = 0;
 };
 
 /// Readiness of a host socket, as epoll reports it.
