@@ -24,11 +24,6 @@ using namespace pasta::perf;
 
 constexpr unsigned kPorts = 8;
 
-void watch(int epoll, int fd) {
-    epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
-    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0) fail("epoll_ctl");
-}
-
 void answer(int fd) {
     char byte;
     if (recv(fd, &byte, 1, MSG_DONTWAIT) == 1) send(fd, &byte, 1, MSG_NOSIGNAL);

@@ -2,6 +2,7 @@
 
 #include <netdb.h>
 #include <netinet/in.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -30,6 +31,13 @@ AddressList resolve(const char* address, uint16_t port, int type) {
         std::exit(1);
     }
     return {found, &freeaddrinfo};
+}
+
+void set_timeout(int socket, int option, double seconds) {
+    const double whole = std::floor(seconds);
+    const timeval limit{static_cast<time_t>(whole),
+                        static_cast<suseconds_t>((seconds - whole) * 1e6)};
+    if (setsockopt(socket, SOL_SOCKET, option, &limit, sizeof limit) != 0) fail("SO_*TIMEO");
 }
 
 }  // namespace
@@ -66,10 +74,11 @@ int serve_on(const char* address, uint16_t port, int type) {
     return fd;
 }
 
-int connect_to(const char* address, uint16_t port, int type) {
+int connect_to(const char* address, uint16_t port, int type, double patience) {
     const AddressList target = resolve(address, port, type);
     const int fd = socket(target->ai_family, type | SOCK_CLOEXEC, 0);
     if (fd < 0) return -1;
+    if (patience > 0) set_timeout(fd, SO_SNDTIMEO, patience);
     if (connect(fd, target->ai_addr, target->ai_addrlen) != 0) {
         const int error = errno;
         close(fd);
@@ -80,12 +89,16 @@ int connect_to(const char* address, uint16_t port, int type) {
 }
 
 void set_receive_timeout(int socket, double seconds) {
-    const double whole = std::floor(seconds);
-    const timeval limit{static_cast<time_t>(whole),
-                        static_cast<suseconds_t>((seconds - whole) * 1e6)};
-    if (setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0) {
-        fail("SO_RCVTIMEO");
-    }
+    set_timeout(socket, SO_RCVTIMEO, seconds);
+}
+
+void watch(int epoll, int fd) {
+    epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0) fail("epoll_ctl");
+}
+
+double quantile(const std::vector<double>& sorted, double q) {
+    return sorted[static_cast<size_t>(q * static_cast<double>(sorted.size() - 1))];
 }
 
 }  // namespace pasta::perf

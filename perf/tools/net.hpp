@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace pasta::perf {
 
@@ -21,9 +22,16 @@ double now();
 int serve_on(const char* address, uint16_t port, int type);
 
 /// A blocking socket connected to a numeric address and port, -1 with errno set on failure.
-int connect_to(const char* address, uint16_t port, int type);
+/// Connecting is given up after `patience` seconds; 0 leaves that to the kernel.
+int connect_to(const char* address, uint16_t port, int type, double patience = 0);
 
 /// Gives up a blocking read after `seconds`, with EAGAIN.
 void set_receive_timeout(int socket, double seconds);
+
+/// Adds `fd` to an epoll set, for EPOLLIN; exits on failure.
+void watch(int epoll, int fd);
+
+/// The value below which the share `q` (0 to 1) of them lies; `sorted` is ascending and not empty.
+double quantile(const std::vector<double>& sorted, double q);
 
 }  // namespace pasta::perf

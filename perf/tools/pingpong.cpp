@@ -55,10 +55,6 @@ void echo_stream(int fd) {
     }
 }
 
-double quantile(const std::vector<double>& sorted, double q) {
-    return sorted[static_cast<size_t>(q * static_cast<double>(sorted.size() - 1))];
-}
-
 // Warms up for a tenth of the time, which does not count. A lost datagram is counted, not timed.
 void ask(const char* address, uint16_t port, int type, double seconds) {
     const int fd = connect_to(address, port, type);
