@@ -1,105 +1,287 @@
-"""What is measured. A workload runs once for a peer and returns a value for each of its metrics."""
+"""What is measured. A workload says in which direction it runs and returns what it found; how its
+client reaches its server in that direction is the peer's matter."""
 
+import contextlib
 import dataclasses
 import json
+import operator
 import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
 
-from benchlib.lab import TOOLS, Lab, stop
-from benchlib.peers import Peer
+from benchlib.lab import MTU, TOOLS, BenchError, Lab, last_line, read_line, stop
+from benchlib.meter import Meter, available_memory, resident_memory
+from benchlib.peers import Ends, Peer
+from benchlib.results import Metric, WorkloadFacts
 
-IPERF_PORT = 5201
-TOOL_PORT = 6000
 SLACK = 20.0  # seconds that a client may take beyond its measuring time
+SMALL_MTU = 1500
+
+
+@dataclasses.dataclass
+class Trial:
+    """One workload with one peer, in one round."""
+
+    lab: Lab
+    peer: Peer
+    ends: Ends
+    seconds: float
+    meter: Meter  # to be entered while the work is done
+    basis: dict[str, float] | None  # native's sample of the workload's basis, in the same round
+
+    def ask(self, *command: object) -> dict:
+        """Runs the client, metered, and returns its report."""
+        with self.meter:
+            return self.lab.run_json(self.ends.client, *command, seconds=self.seconds + SLACK)
+
+    @contextlib.contextmanager
+    def server(self, protocol: str, *command: object,
+               stdout: int | None = None) -> Iterator[subprocess.Popen]:
+        process = self.lab.serve(self.ends.server, self.ends.port, protocol, *command,
+                                 stdout=stdout)
+        try:
+            yield process
+        finally:
+            stop(process)
+            if process.stdout:
+                process.stdout.close()
 
 
 @dataclasses.dataclass(frozen=True)
-class Metric:
-    name: str
-    unit: str
-    higher_is_better: bool = True
+class Outcome:
+    values: dict[str, float]  # metric key -> value
+    work: float  # in what the CPU time is divided by; see Workload.cost_unit
 
 
 class Workload:
-    """`metrics` name the values that run() returns, in that order."""
+    """Subclasses set what describes them and implement run()."""
 
+    group = ""
+    label = ""
     metrics: tuple[Metric, ...] = ()
+    cost_unit = ""
+    mtu = MTU
+    quick = True  # part of --quick
+    direction: Callable[[Peer], Ends] = operator.methodcaller("outward")
+    basis: "Workload | None" = None  # whose sample of native, in the same round, this one needs
 
-    def run(self, lab: Lab, peer: Peer, seconds: float) -> tuple[float, ...]:
+    @property
+    def name(self) -> str:
+        return f"{self.group}: {self.label}"
+
+    def facts(self) -> WorkloadFacts:
+        return WorkloadFacts(self.name, self.group, self.label, self.metrics, self.cost_unit)
+
+    def run(self, trial: Trial) -> Outcome:
         raise NotImplementedError
 
 
-class TcpBulk(Workload):
-    def __init__(self, direction: str, streams: int) -> None:
-        plural = "stream" if streams == 1 else "streams"
-        self.metrics = (Metric(f"TCP {direction}, {streams} {plural}", "Gbit/s"),)
-        self._arguments = ["-P", streams, *(["-R"] if direction == "in" else [])]
+LOST = Metric("lost", "lost", "%", False, relative=False)
+FAILED = Metric("failed", "failed", "%", False, relative=False)
+SENT = Metric("sent", "sent", "kpps", relative=False)
 
-    def run(self, lab: Lab, peer: Peer, seconds: float) -> tuple[float, ...]:
-        server = lab.serve(IPERF_PORT, "tcp", "iperf3", "-s", "-1", "-p", IPERF_PORT)
-        try:
-            report = lab.run_json(peer.client, "iperf3", "-J", "-c", lab.address, "-p", IPERF_PORT,
-                                  "-t", max(1, round(seconds)), *self._arguments,
-                                  seconds=seconds + SLACK)
-        finally:
-            stop(server)
-        return (report["end"]["sum_received"]["bits_per_second"] / 1e9,)
+
+def share(part: float, whole: float) -> float:
+    """Per cent."""
+    return 100 * part / whole if whole else 0.0
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+class TcpBulk(Workload):
+    metrics = (Metric("rate", "", "Gbit/s"),)
+    cost_unit = "s/GB"
+
+    def __init__(self, way: str, streams: int, mtu: int, quick: bool) -> None:
+        self.group = f"TCP bulk, MTU {mtu}"
+        self.label = f"{way}, {counted(streams, 'stream')}"
+        self.mtu = mtu
+        self.quick = quick
+        self._options = ["-P", streams, *(["-R"] if way == "in" else [])]
+
+    def run(self, trial: Trial) -> Outcome:
+        ends = trial.ends
+        with trial.server("tcp", "iperf3", "-s", "-1", "-p", ends.port):
+            report = trial.ask("iperf3", "-J", "-c", ends.address, "-p", ends.port,
+                               "-t", max(1, round(trial.seconds)), *self._options)
+        received = report["end"]["sum_received"]
+        return Outcome({"rate": received["bits_per_second"] / 1e9}, received["bytes"] / 1e9)
 
 
 class RoundTrip(Workload):
-    def __init__(self, protocol: str) -> None:
-        self._protocol = protocol
-        self.metrics = tuple(Metric(f"{protocol.upper()} 1-byte round trip, {quantile}", "us", False)
-                             for quantile in ("p50", "p99"))
+    group = "1-byte round trip"
+    metrics = tuple(Metric(quantile, quantile, "us", False) for quantile in ("p50", "p99", "p99.9"))
+    cost_unit = "s/1000"
 
-    def run(self, lab: Lab, peer: Peer, seconds: float) -> tuple[float, ...]:
-        tool = (TOOLS / "pingpong", self._protocol)
-        server = lab.serve(TOOL_PORT, self._protocol, *tool, "serve", lab.address, TOOL_PORT)
-        try:
-            report = lab.run_json(peer.client, *tool, "ask", lab.address, TOOL_PORT, seconds,
-                                  seconds=seconds + SLACK)
-        finally:
-            stop(server)
-        return report["p50_us"], report["p99_us"]
+    def __init__(self, protocol: str) -> None:
+        self.label = protocol.upper()
+        self._protocol = protocol
+        if protocol == "udp":
+            self.metrics += (LOST,)
+
+    def run(self, trial: Trial) -> Outcome:
+        ends, tool = trial.ends, (TOOLS / "pingpong", self._protocol)
+        with trial.server(self._protocol, *tool, "serve", ends.address, ends.port):
+            report = trial.ask(*tool, "ask", ends.address, ends.port, trial.seconds)
+        times = {"p50": report["p50_us"], "p99": report["p99_us"], "p99.9": report["p999_us"]}
+        lost = share(report["lost"], report["lost"] + report["count"])
+        return Outcome(times | {"lost": lost}, report["count"] / 1e3)
 
 
 class ConnectionRate(Workload):
+    group = "connect-request-close"
+    metrics = (Metric("rate", "", "1/s"), FAILED)
+    cost_unit = "s/1000"
+
     def __init__(self, threads: int) -> None:
-        plural = "thread" if threads == 1 else "threads"
-        self.metrics = (Metric(f"connect-request-close, {threads} {plural}", "1/s"),)
+        self.label = counted(threads, "thread")
         self._threads = threads
 
-    def run(self, lab: Lab, peer: Peer, seconds: float) -> tuple[float, ...]:
-        tool = TOOLS / "connrate"
-        server = lab.serve(TOOL_PORT, "tcp", tool, "serve", lab.address, TOOL_PORT)
-        try:
-            report = lab.run_json(peer.client, tool, "ask", lab.address, TOOL_PORT, seconds,
-                                  self._threads, seconds=seconds + SLACK)
-        finally:
-            stop(server)
-        return (report["per_second"],)
+    def run(self, trial: Trial) -> Outcome:
+        ends, tool = trial.ends, TOOLS / "connrate"
+        with trial.server("tcp", tool, "serve", ends.address, ends.port):
+            report = trial.ask(tool, "ask", ends.address, ends.port, trial.seconds, self._threads)
+        done, failed = report["done"], report["failed"]
+        if not done:
+            raise BenchError("no connection succeeded")
+        return Outcome({"rate": done / report["seconds"], "failed": share(failed, failed + done)},
+                       done / 1e3)
+
+
+DRAIN = 0.3  # seconds in which what the sender left behind in queues may still arrive
 
 
 class UdpFlood(Workload):
-    def __init__(self, size: int) -> None:
-        self.metrics = (Metric(f"UDP {size} bytes flood, delivered", "kpps"),)
-        self._size = size
+    """As fast as one thread can send."""
 
-    def run(self, lab: Lab, peer: Peer, seconds: float) -> tuple[float, ...]:
-        tool = TOOLS / "udpflood"
-        server = lab.serve(TOOL_PORT, "udp", tool, "sink", lab.address, TOOL_PORT,
-                           output=subprocess.PIPE)
-        try:
-            lab.run(peer.client, tool, "flood", lab.address, TOOL_PORT, self._size, seconds,
-                    seconds=seconds + SLACK)
-            report = json.loads(server.communicate(timeout=SLACK)[0])
-        finally:
-            stop(server)
-        return (report["received"] / max(report["seconds"], 1e-9) / 1e3,)
+    group = "UDP flood"
+    metrics = (Metric("delivered", "delivered", "kpps"), SENT, LOST)
+    cost_unit = "s/Mpkt"
+
+    def __init__(self, size: int, quick: bool) -> None:
+        self.label = counted(size, "byte")
+        self.size = size
+        self.quick = quick
+
+    def rate(self, _trial: Trial) -> float | None:
+        """Datagrams per second; None for as many as possible."""
+        return None
+
+    def run(self, trial: Trial) -> Outcome:
+        ends, tool = trial.ends, TOOLS / "udpflood"
+        rate = self.rate(trial)
+        pace = [] if rate is None else [f"{rate:.0f}"]
+        with trial.server("udp", tool, "sink", ends.address, ends.port,
+                          stdout=subprocess.PIPE) as sink:
+            sent = trial.ask(tool, "flood", ends.address, ends.port, self.size, trial.seconds, *pace)
+            time.sleep(DRAIN)
+            sink.terminate()
+            got = json.loads(read_line(sink))
+        if not got["received"]:
+            raise BenchError("nothing arrived")
+        return Outcome(
+            {"delivered": got["received"] / max(sent["seconds"], got["seconds"]) / 1e3,
+             "sent": sent["sent"] / sent["seconds"] / 1e3,
+             "lost": share(sent["sent"] - got["received"], sent["sent"])},
+            got["received"] / 1e6)
 
 
-WORKLOADS = (
-    TcpBulk("out", 1), TcpBulk("out", 4), TcpBulk("in", 1), TcpBulk("in", 4),
-    RoundTrip("tcp"), RoundTrip("udp"),
-    ConnectionRate(1), ConnectionRate(8),
-    UdpFlood(18),
-)
+class UdpAtHalfRate(UdpFlood):
+    """At half of what native delivered of that size in the same round, where nothing is to be lost."""
+
+    group = "UDP at half of native's rate"
+    metrics = (LOST, Metric("delivered", "delivered", "kpps", relative=False), SENT)
+
+    def __init__(self, basis: UdpFlood) -> None:
+        super().__init__(basis.size, basis.quick)
+        self.basis = basis
+
+    def rate(self, trial: Trial) -> float | None:
+        if trial.basis is None:
+            raise BenchError("native delivered nothing in this round to take the rate from")
+        return trial.basis["delivered"] * 1e3 / 2
+
+
+HOLD_PATIENCE = 30.0  # seconds to open all, and to ask on all
+SETTLE = 0.3  # seconds before memory is read
+
+
+class HoldConnections(Workload):
+    """All open at a time, then a request on each, one after the other. Memory of the peer's processes
+    is what is resident (RSS), memory of the machine what MemAvailable of /proc/meminfo lost."""
+
+    group = "Open connections"
+    metrics = (Metric("opened", "opened", "1/s"), Metric("p50", "request p50", "us", False),
+               Metric("p99", "request p99", "us", False),
+               Metric("rss", "process memory each", "kB", False),
+               Metric("rss_all", "process memory in all", "MB", False, relative=False),
+               Metric("memory", "machine memory each", "kB", False))
+    cost_unit = "s/1000"
+    quick = False
+
+    def __init__(self, count: int) -> None:
+        self.label = f"{count:,}"
+        self._count = count
+
+    def run(self, trial: Trial) -> Outcome:
+        ends, tool = trial.ends, TOOLS / "manyconns"
+        with trial.server("tcp", tool, "serve", ends.address, ends.port):
+            memory = available_memory()
+            resident = resident_memory(trial.peer.processes())
+            client = trial.lab.start(ends.client, tool, "hold", ends.address, ends.port, self._count,
+                                     HOLD_PATIENCE, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                     log="client.log")
+            try:
+                with trial.meter:
+                    opened = self._report(trial, client)
+                if opened["opened"] < self._count:
+                    raise BenchError(f"only {opened['opened']:,} opened, {opened['failed']} refused, "
+                                     f"in {opened['seconds']:.1f} s")
+                time.sleep(SETTLE)
+                grown = resident_memory(trial.peer.processes()) - resident
+                memory -= available_memory()
+                with trial.meter:
+                    client.stdin.write("\n")
+                    client.stdin.flush()
+                    asked = self._report(trial, client)
+            finally:
+                stop(client)
+                client.stdin.close()
+                client.stdout.close()
+        if asked["answered"] < self._count:
+            raise BenchError(f"only {asked['answered']:,} answered, {asked['lost']} lost")
+        values = {"opened": opened["opened"] / opened["seconds"], "p50": asked["p50_us"],
+                  "p99": asked["p99_us"], "memory": memory / self._count / 1e3}
+        if trial.peer.processes():
+            values |= {"rss": grown / self._count / 1e3, "rss_all": (resident + grown) / 1e6}
+        return Outcome(values, (opened["opened"] + asked["answered"]) / 1e3)
+
+    @staticmethod
+    def _report(trial: Trial, client: subprocess.Popen) -> dict:
+        line = read_line(client, HOLD_PATIENCE + SLACK)
+        if not line:
+            raise BenchError(f"manyconns: {last_line(trial.lab.log('client.log'))}")
+        return json.loads(line)
+
+
+def all_workloads() -> list[Workload]:
+    bulk = [TcpBulk(way, streams, mtu, quick=streams == 1 or (mtu == MTU and streams == 4))
+            for mtu in (MTU, SMALL_MTU) for way in ("out", "in") for streams in (1, 4, 16)]
+    floods = [UdpFlood(size, quick=size == 18) for size in (18, 1400, 8000)]
+    return [*bulk, RoundTrip("tcp"), RoundTrip("udp"), ConnectionRate(1), ConnectionRate(8),
+            *floods, *map(UdpAtHalfRate, floods), HoldConnections(10000)]
+
+
+def select(words: Sequence[str], quick: bool) -> list[Workload]:
+    """Those whose name contains one of the words, case ignored (all without words), and what they
+    take their rate from; with `quick` those that are part of it, unless they are asked for."""
+    found = [workload for workload in all_workloads()
+             if any(word.lower() in workload.name.lower() for word in words)
+             or (not words and (workload.quick or not quick))]
+    if not found:
+        raise BenchError(f"no workload's name contains {' or '.join(words)}; see --list")
+    needed = {workload.basis.name for workload in found if workload.basis}
+    names = {workload.name for workload in found}
+    return [workload for workload in all_workloads() if workload.name in names | needed]

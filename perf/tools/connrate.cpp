@@ -1,7 +1,7 @@
 // Connections per second: connect, one byte there, one byte back, close. The server closes first,
 // so that ports in TIME_WAIT gather on its side and the client can use them again.
 //   connrate serve ADDRESS PORT                    on 8 ports from PORT on, until killed
-//   connrate ask ADDRESS PORT SECONDS THREADS      prints the rate as JSON
+//   connrate ask ADDRESS PORT SECONDS THREADS      prints how many as JSON
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -76,7 +76,8 @@ void ask(const char* address, uint16_t port, double seconds, unsigned threads) {
     }
     for (auto& worker : workers)
         worker.join();
-    std::printf("{\"per_second\": %.1f, \"failed\": %u}\n", done / (now() - start), failed.load());
+    std::printf("{\"done\": %u, \"failed\": %u, \"seconds\": %.4f}\n", done.load(), failed.load(),
+                now() - start);
 }
 
 }  // namespace
