@@ -111,12 +111,16 @@ def losses(prefixes: Sequence[Sequence[str]]) -> Losses:
     return total
 
 
-def available_memory() -> int:
-    """Bytes, MemAvailable of /proc/meminfo."""
-    for line in pathlib.Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-        if line.startswith("MemAvailable:"):
+def parse_kernel_memory(meminfo: str) -> int:
+    """/proc/meminfo: bytes of the kernel's own objects (Slab), sockets and what belongs to them."""
+    for line in meminfo.splitlines():
+        if line.startswith("Slab:"):
             return int(line.split()[1]) * 1024
-    raise ValueError("/proc/meminfo has no MemAvailable")
+    raise ValueError("/proc/meminfo has no Slab")
+
+
+def kernel_memory() -> int:
+    return parse_kernel_memory(pathlib.Path("/proc/meminfo").read_text(encoding="ascii"))
 
 
 def resident_memory(pids: Sequence[int]) -> int:

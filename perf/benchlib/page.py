@@ -10,7 +10,8 @@ from benchlib.report import LEFT, LEGEND, Section, details, notes, overview, sur
 from benchlib.results import Results
 
 STYLE = """
-body { font: 15px/1.45 sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em; color: #222 }
+body { font: 15px/1.45 sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em;
+       color: #222 }
 table { border-collapse: collapse; font-size: 13px; margin: .5em 0 1.5em }
 th, td { padding: .15em .6em; text-align: right; white-space: nowrap }
 th { border-bottom: 1px solid #888 } th.l, td.l { text-align: left }

@@ -16,12 +16,17 @@ COLOURS = ("#777777", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#e
 
 @dataclasses.dataclass(frozen=True)
 class Chart:
-    """Clusters of bars, one bar per peer in each."""
+    """Clusters of bars, one bar per peer in each. Times have a logarithmic axis: medians and
+    the rare long ones are orders of magnitude apart."""
 
     title: str
     unit: str
     peers: list[str]
     clusters: list[tuple[str, list[Summary | None]]]
+
+    @property
+    def logarithmic(self) -> bool:
+        return self.unit.startswith("us")
 
 
 def charts(results: Results) -> list[Chart]:
@@ -70,8 +75,9 @@ def script(chart: Chart) -> str:
         "$data << END", *data, "END",
         f"set title {quoted(chart.title)}", f"set ylabel {quoted(chart.unit)}",
         "set style data histogram", "set style histogram errorbars gap 1.5 linewidth 1",
-        "set style fill solid 0.85 border -1", "set boxwidth 0.9", "set yrange [0:*]",
-        "set grid ytics", "set key outside right top", "set xtics nomirror", "set offsets 0,0,0,0",
+        "set style fill solid 0.85 border -1", "set boxwidth 0.9",
+        "set logscale y; set yrange [1:*]" if chart.logarithmic else "set yrange [0:*]",
+        "set grid ytics", "set key outside right top", "set xtics nomirror",
         "plot " + ", ".join(bars), ""])
 
 

@@ -31,7 +31,8 @@ class Workloads(unittest.TestCase):
             select(["nonsense"], False)
 
     def test_what_a_rate_is_taken_from_is_measured_before_it(self) -> None:
-        self.assertEqual([workload.name for workload in select(["half of native's rate: 18"], False)],
+        found = select(["half of native's rate: 18"], False)
+        self.assertEqual([workload.name for workload in found],
                          ["UDP flood: 18 bytes", "UDP at half of native's rate: 18 bytes"])
 
     def test_quick_leaves_out_some_unless_asked_for(self) -> None:
@@ -60,8 +61,8 @@ class Peers(unittest.TestCase):
             self.assertEqual((choice.name, choice.kind), ("other", kind), name)
 
     def test_what_cannot_be_a_peer_is_refused(self) -> None:
-        for text in ("name", "=path", f"x={self.directory}", f"x={self.directory}/none", "a b=/bin/sh",
-                     f"x={self.program('passt', 'Usage: passt')}"):
+        for text in ("name", "=path", f"x={self.directory}", f"x={self.directory}/none",
+                     "a b=/bin/sh", f"x={self.program('passt', 'Usage: passt')}"):
             with self.assertRaises(BenchError, msg=text):
                 parse_peer(text)
 

@@ -3,7 +3,8 @@
 import unittest
 
 from benchlib.meter import (NAMESPACE_FILES, SEPARATOR, Cpu, Losses, Meter, cpu, losses, parse_cpu,
-                            parse_interface_drops, parse_losses, parse_snmp, parse_softnet_drops)
+                            parse_interface_drops, parse_kernel_memory, parse_losses, parse_snmp,
+                            parse_softnet_drops)
 
 STAT = """cpu  100 20 300 4000 50 6 70 8 90 10
 cpu0 1 1 1 1 1 1 1 1 1 1
@@ -46,6 +47,12 @@ class Parsing(unittest.TestCase):
 
     def test_softnet_is_hexadecimal(self) -> None:
         self.assertEqual(parse_softnet_drops(SOFTNET), 11)
+
+    def test_kernel_memory_is_in_bytes(self) -> None:
+        text = "MemTotal:  100 kB\nSlab:       3 kB\nSReclaimable: 1 kB\n"
+        self.assertEqual(parse_kernel_memory(text), 3072)
+        with self.assertRaises(ValueError):
+            parse_kernel_memory("MemTotal: 1 kB\n")
 
     def test_losses_of_a_namespace(self) -> None:
         found = parse_losses(f"{SNMP}{SEPARATOR}\n{DEV}")

@@ -29,7 +29,8 @@ def results(ours: tuple[float, ...] = (15.0, 16.0), time: float = 50.0) -> Resul
     for peer, rates in (("native", (30.0, 32.0)), ("pasta-xdp", ours), ("pasta", (5.0, 6.0)),
                         ("slow", (7.0, 9.0))):
         for rate in rates:
-            found.add(BULK.name, peer, {"rate": rate, "lost": 0.0, COST: 0.5, RETRANSMITS: 3, DROPS: 1})
+            found.add(BULK.name, peer,
+                      {"rate": rate, "lost": 0.0, COST: 0.5, RETRANSMITS: 3, DROPS: 1})
     for value in (time, time + 1):
         found.add(ROUND_TRIP.name, "pasta-xdp", {"p50": value})
     found.failures.append(Failure(1, "pasta", ROUND_TRIP.name, "it said no"))
@@ -112,7 +113,8 @@ class Tables(unittest.TestCase):
 class Plots(unittest.TestCase):
     def test_a_chart_for_each_unit_and_for_the_cost(self) -> None:
         charts = plots.charts(results())
-        self.assertEqual([chart.title for chart in charts], ["bulk", "bulk: CPU time", "round trip"])
+        self.assertEqual([chart.title for chart in charts],
+                         ["bulk", "bulk: CPU time", "round trip"])
 
     def test_pictures_are_well_formed_and_the_page_needs_no_network(self) -> None:
         drawn = plots.draw_all(results())
