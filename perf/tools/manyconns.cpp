@@ -75,6 +75,7 @@ std::vector<int> open_many(const char* address, uint16_t port, unsigned count, d
     std::array<std::vector<int>, kThreads> opened;
     const double start = now();
     std::vector<std::thread> workers;
+    workers.reserve(kThreads);
     for (auto& mine : opened) {
         workers.emplace_back([&] {
             while (now() < start + seconds && begun++ < count) {

@@ -96,14 +96,16 @@ void sleep_until(double when) {
 // for it in one burst, which would lose datagrams that the rate alone would not.
 void send_at_rate(Sender& sender, double start, double seconds, double rate) {
     prctl(PR_SET_TIMERSLACK, 1);  // nanoseconds
-    const double most = std::max(1.0, rate * kPace * kMostBehind);
-    double done = 0;  // datagrams of the schedule that were sent or left out
-    for (double wake = start; wake < start + seconds; wake = std::max(wake + kPace, now())) {
+    const auto most = static_cast<uint64_t>(std::max(1.0, rate * kPace * kMostBehind));
+    uint64_t done = 0;  // datagrams of the schedule that were sent or left out
+    double wake = start;
+    while (wake < start + seconds) {
         sleep_until(wake);
-        const double due = (now() - start) * rate;
-        done = std::max(done, due - most);
+        const auto due = static_cast<uint64_t>((now() - start) * rate);
+        if (due > done + most) done = due - most;
         for (; done < due; ++done)
             sender.send_one();
+        wake = std::max(wake + kPace, now());
     }
 }
 
