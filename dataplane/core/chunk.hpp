@@ -18,6 +18,7 @@
 // order memory (release on one side, acquire on the other).
 #pragma once
 
+#include <algorithm>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
@@ -141,11 +142,15 @@ class ChunkSource {
     virtual void give(std::span<const ChunkId> chunks) = 0;
 };
 
-/// One shard's stock of free chunks, and the place where references end.
+/// One shard's stock of free chunks, and the place where references end. The chunk freed last is
+/// given out first, and what is too much goes back oldest first: the source is a queue, in which a
+/// chunk rests until all others were used, so that the processor's caches have forgotten it.
 class ChunkCache {
   public:
-    ChunkCache(ChunkArena& arena, ChunkSource& source) : arena_(arena), source_(source) {
-        stock_.reserve(high_mark + 1);
+    /// Keeps up to `limit` chunks. What many caches keep, others miss: see Shard.
+    ChunkCache(ChunkArena& arena, ChunkSource& source, size_t limit = 2 * batch)
+        : arena_(arena), source_(source), limit_(std::max(limit, 2 * batch)) {
+        stock_.reserve(limit_ + 1);
     }
     ChunkCache(const ChunkCache&) = delete;
     ChunkCache& operator=(const ChunkCache&) = delete;
@@ -176,7 +181,7 @@ class ChunkCache {
         ChunkMeta& meta = arena_.meta(id);
         assert(meta.refs > 0);
         if (--meta.refs != 0) return;
-        if (stock_.size() == high_mark) spill();
+        if (stock_.size() == limit_) spill();
         stock_.push_back(id);
     }
     /// Drops the chain's reference to each of its chunks and empties it.
@@ -191,7 +196,6 @@ class ChunkCache {
     }
 
   private:
-    static constexpr size_t high_mark = 512;
     static constexpr size_t batch = 256;
 
     bool refill() {
@@ -200,12 +204,13 @@ class ChunkCache {
         return !stock_.empty();
     }
     void spill() {
-        source_.give(std::span{stock_}.last(batch));
-        stock_.resize(stock_.size() - batch);
+        source_.give(std::span{stock_}.first(batch));
+        stock_.erase(stock_.begin(), stock_.begin() + batch);
     }
 
     ChunkArena& arena_;
     ChunkSource& source_;
+    const size_t limit_;
     std::vector<ChunkId> stock_;
 };
 

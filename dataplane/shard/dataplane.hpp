@@ -17,7 +17,7 @@ namespace pasta::shard {
 /// What a worker does when a turn of its loop found no work.
 enum class IdlePolicy : uint8_t {
     spin,      ///< take the next turn at once
-    adaptive,  ///< spin for spin_window after the last work, then sleep
+    adaptive,  ///< spin for spin_window after the last work, then sleep; rest between bulk turns
     sleep,     ///< sleep at once
 };
 
@@ -25,6 +25,11 @@ struct DataplaneOptions {
     std::vector<int> cpus;  ///< one worker for each entry, pinned to it; -1 = not pinned
     IdlePolicy idle = IdlePolicy::adaptive;
     core::Time spin_window = 50 * core::microsecond;
+    /// With IdlePolicy::adaptive: how long a worker sleeps after a turn in which it moved much and
+    /// left nothing undone, as network cards moderate their interrupts. Frames gather meanwhile, so
+    /// that a system call moves more of them, nobody has to wake the worker, and the CPU is free
+    /// for those it works for. Less than a second.
+    core::Time rest_window = 30 * core::microsecond;
     core::Secrets secrets;
 };
 
@@ -75,6 +80,7 @@ class Dataplane {
 
     const IdlePolicy idle_;
     const core::Time spin_window_;
+    const core::Time rest_window_;
     PostOffice post_;
     std::vector<std::unique_ptr<Worker>> workers_;
 };

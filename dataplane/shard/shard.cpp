@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "dataplane/core/tcp_constants.hpp"
 #include "dataplane/shard/clock.hpp"
 
 namespace pasta::shard {
@@ -18,10 +19,11 @@ Shard::Shard(uint16_t index, core::ChunkArena& arena, io::ChunkRing& chunks, Pos
     : index_(index),
       free_chunks_(chunks),
       post_(post),
-      cache_(arena, chunks),
+      cache_(arena, chunks, std::min(max_stock, arena.size() / 8 / post.shards())),
       engine_(cache_, secrets, {index, post.shards(), secrets.flow_hash, false}),
       tcp_sockets_(poller_, engine_.context(), engine_.tcp()),
       datagram_sockets_(poller_, engine_.context(), engine_.udp(), engine_.echo()) {
+    engine_.context().ack_delay = core::tcp_ack_delay;
     poller_.add_wakeup(post_.wakeup(index_).fd());
 }
 
@@ -36,11 +38,12 @@ Shard::~Shard() {
                 cache_.unref(mail.frame);
 }
 
-bool Shard::run_once(core::Time now, core::Time patience) {
+Turn Shard::run_once(core::Time now, core::Time patience) {
     engine_.set_time(now);
     update_limits();
-    size_t work = receive_frames();
-    work += drain_mailboxes();
+    const uint64_t bytes_before = bytes_moved();
+    const size_t frames = receive_frames();
+    size_t work = frames + drain_mailboxes();
     work += run_commands();
     work += poll_sockets(work == 0 ? sleep_time(now, patience) : 0);
     engine_.run_timers();
@@ -48,7 +51,18 @@ bool Shard::run_once(core::Time now, core::Time patience) {
     engine_.flush();
     work += transmit_frames();
     publish();
-    return work != 0;
+    return classify(work, frames, bytes_moved() - bytes_before);
+}
+
+Turn Shard::classify(size_t work, size_t frames, uint64_t bytes) {
+    if (work == 0) return Turn::idle;
+    const bool more = frames >= burst || !engine_.context().ops.empty();
+    return !more && (frames >= bulk_frames || bytes >= bulk_bytes) ? Turn::bulk : Turn::active;
+}
+
+uint64_t Shard::bytes_moved() {
+    const core::Counters& counters = engine_.context().counters;
+    return counters.tcp_bytes_to_sock.value() + counters.tcp_bytes_to_tap.value();
 }
 
 size_t Shard::receive_frames() {

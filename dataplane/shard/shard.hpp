@@ -53,6 +53,13 @@ struct Command {
     std::function<void(Shard&)> run;
 };
 
+/// What a turn of a shard's loop found.
+enum class Turn : uint8_t {
+    idle,    ///< nothing
+    active,  ///< something, or there is more to do at once
+    bulk,    ///< much, and all of it is done: what comes next may gather for a moment
+};
+
 class Shard {
   public:
     /// `chunks` and `post` outlive the shard. Throws when the kernel gives no epoll descriptor.
@@ -63,9 +70,8 @@ class Shard {
     // By the shard's own thread.
 
     /// One turn: everything that is ready, each kind bounded. Sleeps up to `patience` ns in
-    /// between when there is nothing to do and no frame or timer is due before. Returns whether
-    /// there was anything.
-    bool run_once(core::Time now, core::Time patience);
+    /// between when there is nothing to do and no frame or timer is due before.
+    Turn run_once(core::Time now, core::Time patience);
     /// Serves a namespace from now on, on the queue that `port` is.
     void attach(const core::PortConfig& config, std::unique_ptr<io::FramePort> port);
     /// Stops serving it; the port is closed. Returns its statistics.
@@ -88,9 +94,14 @@ class Shard {
         core::PortId id;
         std::unique_ptr<io::FramePort> port;
     };
-    static constexpr size_t burst = 64;      ///< frames of one port or mailbox in one turn
-    static constexpr size_t op_burst = 256;  ///< socket operations in one turn
+    static constexpr size_t max_stock = 2048;  ///< free chunks kept from going cold, 8 MiB
+    static constexpr size_t burst = 64;        ///< frames of one port or mailbox in one turn
+    static constexpr size_t op_burst = 256;    ///< socket operations in one turn
     static constexpr size_t command_burst = 16;
+    /// A turn that moved so many frames, or so many bytes of TCP, was not one of a conversation in
+    /// which somebody waits for an answer.
+    static constexpr size_t bulk_frames = 16;
+    static constexpr uint64_t bulk_bytes = 16u << 10;
     /// A port without chunks to receive into is tried again after this time.
     static constexpr core::Time starved_patience = core::millisecond;
 
@@ -100,6 +111,8 @@ class Shard {
     size_t poll_sockets(core::Time timeout);
     size_t execute_socket_ops();
     size_t transmit_frames();
+    Turn classify(size_t work, size_t frames, uint64_t bytes);
+    uint64_t bytes_moved();
     void handle(core::PortId port, core::Chain frame, uint16_t hops);
     void update_limits();
     void publish();
