@@ -90,6 +90,8 @@ class Context {
     Counters counters;
     MemoryLimits limits;
     Time now = 0;
+    /// How long TCP may wait for company of an acknowledgement; 0 = not beyond the turn.
+    Time ack_delay = 0;
 
     ChunkArena& arena() { return chunks.arena(); }
     /// nullptr when the namespace is not (or no longer) attached.

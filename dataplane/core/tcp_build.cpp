@@ -116,6 +116,7 @@ TcpHeader TcpEngine::header_for(TcpFlow& flow, uint8_t flags, uint32_t seq) {
         header.ack = flow.rcv_nxt;
         header.window = advertise(flow);
         flow.last_ack = flow.rcv_nxt;
+        flow.ack_deadline = never;
     }
     return header;
 }
@@ -142,6 +143,7 @@ void TcpEngine::send_syn_ack(TcpFlow& flow) {
     // Not scaled in a SYN (RFC 7323, 2.2).
     header.window = static_cast<uint16_t>(std::min(receive_room(flow), 65535u));
     flow.rcv_edge = flow.rcv_nxt + header.window;
+    flow.last_ack = flow.rcv_nxt;
     header.mss = static_cast<uint16_t>(tcp_mss_for_mtu(port->config.mtu, flow.key.guest.is_v4()));
     if (flow.peer_scales) header.window_scale = flow.rcv_scale;
     const Envelope envelope{port->config.our_mac, flow.guest_mac, flow.key.peer, flow.key.guest,
@@ -165,6 +167,24 @@ void TcpEngine::send_reset_for(Packet& packet, const TcpHeader& in) {
     const Envelope envelope{packet.port.config.our_mac, packet.src_mac, packet.ip.dst,
                             packet.ip.src, protocol_tcp};
     send_bare(context_, packet.port, envelope, header);
+}
+
+// Of data that came in order (RFC 5681, 4.2): soon, if there is little of it.
+void TcpEngine::delay_ack(TcpFlow& flow) {
+    const uint32_t limit = std::min(2 * flow.mss_to_tap, tcp_ack_delay_bytes);
+    if (context_.ack_delay == 0 || flow.rcv_nxt - flow.last_ack >= limit) return queue_ack(flow);
+    if (flow.ack_queued || flow.ack_deadline != never) return;
+    flow.ack_deadline = context_.now + context_.ack_delay;
+    arm(flow);
+}
+
+// Tells of room: at once to who may be waiting for it. A namespace that has sent little into the
+// window of a SYN, which is small because it cannot be scaled, is not.
+void TcpEngine::offer_window(TcpFlow& flow) {
+    if (seq_diff(flow.rcv_edge, flow.rcv_nxt) >= tcp_ample_window)
+        delay_ack(flow);
+    else
+        queue_ack(flow);
 }
 
 void TcpEngine::queue_ack(TcpFlow& flow) {

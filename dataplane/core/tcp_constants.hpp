@@ -42,6 +42,18 @@ inline constexpr uint32_t tcp_min_read = 3072;
 inline constexpr uint32_t tcp_max_read = 256u << 10;
 inline constexpr uint32_t tcp_max_read_segments = 64;
 
+/// A read of so much shows a flow that wants throughput.
+inline constexpr uint32_t tcp_bulk_read = 64u << 10;
+
+/// How long the acknowledgement of little data waits for a segment that could carry it, which an
+/// answer of the peer does; and how much may be unacknowledged meanwhile, beside two segments (RFC
+/// 5681, 4.2). RFC 9293, MUST-58 allows 500 ms; Linux waits 40.
+inline constexpr Time tcp_ack_delay = 1 * millisecond;
+inline constexpr uint32_t tcp_ack_delay_bytes = 4096;
+
+/// With so much of the window left, who sends little does not wait for more.
+inline constexpr int32_t tcp_ample_window = 32 << 10;
+
 /// Payload of one segment for a link's MTU; room for options is left out as RFC 6691 says.
 constexpr uint32_t tcp_mss_for_mtu(uint32_t mtu, bool v4) {
     const uint32_t headers = v4 ? 40 : 60;

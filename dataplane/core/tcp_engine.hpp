@@ -49,7 +49,8 @@ class TcpEngine {
     void on_ready(FlowId id, const Readiness& ready);
     /// The socket took `bytes` from the front of to_sock.
     void on_sent(FlowId id, size_t bytes, SocketResult result, int error = 0);
-    /// `data` as TcpReadPlan says, with chunk_starts_segment set; ownership passes.
+    /// `data` as TcpReadPlan says, with chunk_starts_segment set; ownership passes. It may come
+    /// with SocketResult::eof, when nothing but the FIN is behind it.
     void on_read(FlowId id, Chain data, SocketResult result, int error = 0);
 
     // For the host side.
@@ -109,8 +110,8 @@ class TcpEngine {
     void want_read(TcpFlow& flow);
     uint32_t send_room(const TcpFlow& flow) const;
     void on_sock_eof(TcpFlow& flow);
-    void send_segments(TcpFlow& flow, Chain& data);
-    void send_segment(TcpFlow& flow, Chain& segment, bool push);
+    void send_segments(TcpFlow& flow, Chain& data, bool fin);
+    void send_segment(TcpFlow& flow, Chain& segment, uint8_t flags);
     void transmit(TcpFlow& flow, std::span<const Slice> slices);
     void retransmit(TcpFlow& flow);
     void on_loss(TcpFlow& flow);
@@ -130,6 +131,8 @@ class TcpEngine {
     size_t emit_headers(const TcpFlow& flow, const Header& header, uint32_t payload_length,
                         uint8_t* end);
     void queue_ack(TcpFlow& flow);
+    void delay_ack(TcpFlow& flow);
+    void offer_window(TcpFlow& flow);
 
     // tcp_timers.cpp
     void arm(TcpFlow& flow);

@@ -84,24 +84,27 @@ struct TcpFlow {
     uint8_t retries = 0;  ///< retransmissions or probes since the last progress
 
     // What is going on. Bits that no state tells.
-    bool peer_scales : 1 = false;   ///< the namespace offered window scaling
-    bool writable : 1 = false;      ///< the socket took everything at the last attempt
-    bool readable : 1 = false;      ///< the socket may have data or EOF
-    bool send_queued : 1 = false;   ///< a tcp_send is in SocketOps
-    bool read_queued : 1 = false;   ///< a tcp_read is in SocketOps
-    bool ack_queued : 1 = false;    ///< listed for flush_acks()
-    bool fin_seen : 1 = false;      ///< the namespace's FIN is at fin_seq, maybe behind a gap
-    bool fin_from_tap : 1 = false;  ///< the namespace's FIN was received in order
-    bool sock_shut : 1 = false;     ///< shutdown(SHUT_WR) asked for
-    bool sock_hangup : 1 = false;   ///< the peer's EOF (or an error) waits behind unread data
-    bool sock_eof : 1 = false;      ///< the peer's EOF was read
-    bool fin_to_tap : 1 = false;    ///< our FIN was sent
-    bool recovering : 1 = false;    ///< between a loss and `recover`
-    bool rtt_timing : 1 = false;    ///< rtt_seq is being timed (Karn: never a retransmission)
+    bool peer_scales : 1 = false;      ///< the namespace offered window scaling
+    bool writable : 1 = false;         ///< the socket took everything at the last attempt
+    bool readable : 1 = false;         ///< the socket may have data or EOF
+    bool send_queued : 1 = false;      ///< a tcp_send is in SocketOps
+    bool read_queued : 1 = false;      ///< a tcp_read is in SocketOps
+    bool ack_queued : 1 = false;       ///< listed for flush_acks()
+    bool fin_seen : 1 = false;         ///< the namespace's FIN is at fin_seq, maybe behind a gap
+    bool fin_from_tap : 1 = false;     ///< the namespace's FIN was received in order
+    bool sock_shut : 1 = false;        ///< shutdown(SHUT_WR) asked for
+    bool sock_hangup : 1 = false;      ///< the peer's EOF (or an error) waits behind unread data
+    bool sock_fin : 1 = false;         ///< of these, the peer's FIN and no error so far
+    bool sock_eof : 1 = false;         ///< the peer's EOF was read
+    bool fin_to_tap : 1 = false;       ///< our FIN was sent
+    bool receive_bounded : 1 = false;  ///< the host side's: the socket's queue was looked at
+    bool recovering : 1 = false;       ///< between a loss and `recover`
+    bool rtt_timing : 1 = false;       ///< rtt_seq is being timed (Karn: never a retransmission)
 
     // Times. Deadlines; `never` when off.
     Time rto_deadline = never;  ///< retransmission, window probe, or end of time_wait
     Time keepalive_deadline = never;
+    Time ack_deadline = never;    ///< of an acknowledgement that waits for company
     Time retry_deadline = never;  ///< reading again after chunks ran out
     TimerHandle timer;
     Time rto = 0;

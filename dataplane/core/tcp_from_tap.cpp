@@ -187,8 +187,12 @@ void TcpEngine::process_payload(TcpFlow& flow, const TcpHeader& header, Chain& p
     if (payload.empty()) return queue_ack(flow);
     if (seq == flow.rcv_nxt) {
         accept_payload(flow, payload);
+        const bool gap = !flow.out_of_order.empty();
         drain_out_of_order(flow);
-        queue_ack(flow);
+        if (gap)
+            queue_ack(flow);  // RFC 5681, 4.2: at once when it fills a gap
+        else
+            delay_ack(flow);
         want_send(flow);
     } else {
         keep_out_of_order(flow, seq, payload);
@@ -296,7 +300,7 @@ void TcpEngine::on_sent(FlowId id, size_t bytes, SocketResult result, int) {
         ++context_.counters.tcp_send_blocked;
     }
     want_send(*flow);
-    if (!flow->fin_from_tap && window_update_due(*flow)) queue_ack(*flow);
+    if (!flow->fin_from_tap && window_update_due(*flow)) offer_window(*flow);
     shut_if_drained(*flow);
 }
 
@@ -318,6 +322,7 @@ void TcpEngine::on_ready(FlowId id, const Readiness& ready) {
     if (ready.error && flow->sock_eof && !flow->sock_shut) return reset_to_tap(*flow);
     if (ready.writable || ready.error) flow->writable = true;
     if (ready.hangup || ready.error) flow->sock_hangup = true;
+    if (ready.hangup && !ready.error) flow->sock_fin = true;
     if (ready.readable || ready.hangup || ready.error) flow->readable = true;
     want_send(*flow);
     want_read(*flow);

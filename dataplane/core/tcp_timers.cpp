@@ -10,7 +10,8 @@ using namespace wire;
 // Tells the wheel if a deadline comes before what it knows; later ones are found when that fires.
 void TcpEngine::arm(TcpFlow& flow) {
     flow.timer.arm(context_.timers, flow.id,
-                   std::min({flow.rto_deadline, flow.keepalive_deadline, flow.retry_deadline}));
+                   std::min({flow.rto_deadline, flow.keepalive_deadline, flow.retry_deadline,
+                             flow.ack_deadline}));
 }
 
 void TcpEngine::start_rto(TcpFlow& flow) {
@@ -46,6 +47,7 @@ void TcpEngine::on_deadline(FlowId id) {
         flow->retry_deadline = never;
         want_read(*flow);
     }
+    if (flow->ack_deadline <= context_.now) queue_ack(*flow);
     if (flow->rto_deadline <= context_.now) {
         flow->rto_deadline = never;
         if (flow->state == TcpState::time_wait) return destroy(*flow);

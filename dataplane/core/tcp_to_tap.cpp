@@ -59,7 +59,7 @@ void TcpEngine::on_read(FlowId id, Chain data, SocketResult result, int) {
     const uint32_t bytes = data.bytes;
     if (bytes != 0) note_activity(*flow);
     context_.counters.tcp_bytes_to_tap.add(bytes);
-    send_segments(*flow, data);
+    send_segments(*flow, data, result == SocketResult::eof);
     // Follow the stream: make more room when all of it was used, less when little was.
     if (bytes >= whole_segments(flow->read_hint, flow->mss_to_tap))
         flow->read_hint = std::min(flow->read_hint * 4, tcp_max_read);
@@ -91,28 +91,31 @@ void TcpEngine::on_sock_eof(TcpFlow& flow) {
     flow.sock_eof = true;
     flow.readable = false;
     flow.state = flow.state == TcpState::close_wait ? TcpState::last_ack : TcpState::fin_wait_1;
-    send_control(flow, tcp_fin | tcp_ack, flow.snd_nxt);
+    if (!flow.fin_to_tap) send_control(flow, tcp_fin | tcp_ack, flow.snd_nxt);
     flow.fin_to_tap = true;
     ++flow.snd_nxt;
     start_rto(flow);
     if (flow.sock_shut) release_socket(flow, SocketOpKind::tcp_close);
 }
 
-void TcpEngine::send_segments(TcpFlow& flow, Chain& data) {
+// PSH where what was read ends, and the FIN with it if the peer's came along.
+void TcpEngine::send_segments(TcpFlow& flow, Chain& data, bool fin) {
     ChunkArena& arena = context_.arena();
     while (!data.empty()) {
         Chain segment;
         do
             segment.append(arena, data.pop(arena));
         while (!data.empty() && (arena.meta(data.head).flags & chunk_starts_segment) == 0);
-        send_segment(flow, segment, data.empty());
+        const bool last = data.empty();
+        if (last && fin) flow.fin_to_tap = true;
+        const uint8_t ending = fin ? tcp_psh | tcp_fin : tcp_psh;
+        send_segment(flow, segment, last ? tcp_ack | ending : tcp_ack);
     }
 }
 
 // Sends new data and keeps it. A frame that finds no room in the transmit queue counts as lost.
-void TcpEngine::send_segment(TcpFlow& flow, Chain& segment, bool push) {
+void TcpEngine::send_segment(TcpFlow& flow, Chain& segment, uint8_t flags) {
     ChunkArena& arena = context_.arena();
-    const uint8_t flags = push ? tcp_ack | tcp_psh : tcp_ack;
     const TcpHeader header = header_for(flow, flags, flow.snd_nxt);
     const ChunkMeta& first = arena.meta(segment.head);
     const size_t headers =

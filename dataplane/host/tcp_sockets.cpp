@@ -1,12 +1,15 @@
 #include "dataplane/host/tcp_sockets.hpp"
 
-#include <netinet/tcp.h>
+#include <linux/tcp.h>  // tcpi_min_rtt, which netinet/tcp.h lacks
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 
+#include "dataplane/core/tcp_constants.hpp"
 #include "dataplane/host/socket_address.hpp"
 
 namespace pasta::host {
@@ -44,6 +47,29 @@ int start_connect(const core::HostTarget& target) {
     close(fd);
     errno = error;
     return -1;
+}
+
+/// True when the peer's FIN is all that is left to read. A short read alone does not tell: it also
+/// ends before urgent data.
+bool at_eof(int fd) {
+    uint8_t byte;
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+/// Data of a peer nearby waits in the socket as long as this worker is the slowest on its way, and
+/// the kernel lets megabytes gather there, which the processor's caches have forgotten when they
+/// are read. With this much room, 16 Gbit/s still fit into the longest round trip that counts as
+/// near. Peers further away keep the kernel's own choice.
+void bound_receive_queue(int fd) {
+    constexpr uint32_t near_us = 250;
+    constexpr int room = 512 << 10;  // the kernel doubles it for its own needs
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return;
+    if (size < offsetof(tcp_info, tcpi_min_rtt) + sizeof info.tcpi_min_rtt) return;
+    if (info.tcpi_min_rtt >= near_us) return;
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room) != 0)
+        set_option(fd, SOL_SOCKET, SO_RCVBUF, room);
 }
 
 }  // namespace
@@ -163,7 +189,7 @@ core::Chain TcpSockets::take_read(size_t slots, size_t bytes) {
 }
 
 void TcpSockets::read(core::FlowId id) {
-    const core::TcpFlow* flow = engine_.find(id);
+    core::TcpFlow* flow = engine_.find(id);
     if (flow == nullptr || flow->socket < 0) return;
     const size_t slots = lay_out(engine_.plan_read(*flow));
     if (slots == 0) return engine_.on_read(id, {}, SocketResult::no_chunks);
@@ -176,15 +202,21 @@ void TcpSockets::read(core::FlowId id) {
     const ssize_t n = recvmsg(flow->socket, &message, MSG_DONTWAIT);
     const int error = errno;
     const core::Chain data = take_read(slots, n > 0 ? static_cast<size_t>(n) : 0);
-    if (n > 0)
-        engine_.on_read(id, data,
-                        data.bytes == room ? SocketResult::done : SocketResult::would_block);
-    else if (n == 0)
+    if (n > 0) {
+        if (data.bytes >= core::tcp_bulk_read && !flow->receive_bounded) {
+            flow->receive_bounded = true;
+            bound_receive_queue(flow->socket);
+        }
+        SocketResult result = data.bytes == room ? SocketResult::done : SocketResult::would_block;
+        if (flow->sock_fin && at_eof(flow->socket)) result = SocketResult::eof;
+        engine_.on_read(id, data, result);
+    } else if (n == 0) {
         engine_.on_read(id, {}, SocketResult::eof);
-    else if (error == EAGAIN || error == EINTR)
+    } else if (error == EAGAIN || error == EINTR) {
         engine_.on_read(id, {}, SocketResult::would_block);
-    else
+    } else {
         engine_.on_read(id, {}, SocketResult::error, error);
+    }
 }
 
 }  // namespace pasta::host

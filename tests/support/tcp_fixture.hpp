@@ -336,6 +336,9 @@ class TcpFixture : public CoreFixture {
         s.read += n;
         if (n == 0 && s.error != 0) return engine.on_read(s.flow, {}, SocketResult::error, s.error);
         if (n == 0 && s.peer_closed) return engine.on_read(s.flow, {}, SocketResult::eof);
+        const bool all = s.readable == 0 && s.error == 0;
+        if (all && s.peer_closed && f.sock_fin)
+            return engine.on_read(s.flow, data, SocketResult::eof);
         engine.on_read(
             s.flow, data,
             n == plan.bytes || short_of_chunks ? SocketResult::done : SocketResult::would_block);
