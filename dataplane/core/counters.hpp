@@ -34,7 +34,11 @@ namespace pasta::core {
     X(fragments_kept, "IP fragments from namespaces kept for reassembly")                  \
     X(packets_reassembled, "packets from namespaces put together from fragments")          \
     X(reassembly_failed, "fragmented packets given up: late, overlapping or without room") \
+    X(inbound_unanswerable, "clients whose address the namespace could not answer")        \
+    X(inbound_collision, "clients refused: another flow has their address and port")       \
     X(tcp_opened, "TCP connections established")                                           \
+    X(tcp_accepted, "connections of clients begun with namespaces")                        \
+    X(tcp_refused, "connections of clients that the namespace refused")                    \
     X(tcp_closed, "TCP connections ended in order")                                        \
     X(tcp_reset_from_tap, "TCP connections reset by the namespace")                        \
     X(tcp_reset_to_tap, "TCP connections reset towards the namespace")                     \
