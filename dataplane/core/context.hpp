@@ -132,12 +132,23 @@ class Context {
 inline constexpr wire::IpAddress loopback4 = wire::IpAddress::v4(127, 0, 0, 1);
 inline constexpr wire::IpAddress loopback6{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
 
+/// One end of a flow on the host's side; `port` in host byte order.
+struct Endpoint {
+    wire::IpAddress address;
+    uint16_t port = 0;
+
+    bool operator==(const Endpoint&) const = default;
+};
+
 /// Where on the host a flow's packets go: `peer` and `port` as the namespace addressed them,
 /// translated for the host's loopback and the DNS forwarder (first match wins).
 struct HostTarget {
     wire::IpAddress address;
     uint16_t port = 0;
     std::optional<wire::IpAddress> source{};  ///< to bind to; absent = the kernel's choice
+    uint32_t scope = 0;                       ///< interface index, for link-local addresses
+
+    bool operator==(const HostTarget&) const = default;
 };
 HostTarget host_target(const PortConfig& config, const wire::IpAddress& peer, uint16_t port);
 

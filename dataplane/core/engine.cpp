@@ -218,7 +218,8 @@ std::optional<uint16_t> Engine::on_flow_packet(Packet& packet, unsigned hops) {
 }
 
 void Engine::on_guest_error(Packet& packet, const GuestError& error) {
-    const bool ours = error.key.protocol == wire::protocol_tcp && tcp_.on_unreachable(error);
+    const bool ours = error.key.protocol == wire::protocol_tcp ? tcp_.on_unreachable(error)
+                                                               : udp_.on_unreachable(error);
     if (!ours) ++context_.counters.drop_ignored;
     context_.chunks.unref(packet.frame);
 }
@@ -258,6 +259,7 @@ void Engine::on_ready(FlowId flow, const Readiness& ready) {
             echo_.on_ready(flow, ready);
             break;
         case FlowKind::none:
+        case FlowKind::listener:
             break;
     }
 }
@@ -276,6 +278,7 @@ void Engine::run_timers() {
                 echo_.on_deadline(flow);
                 break;
             case FlowKind::none:
+            case FlowKind::listener:
                 break;
         }
     }

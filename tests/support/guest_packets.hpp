@@ -70,17 +70,18 @@ struct GuestPackets {
         upper.insert(upper.end(), payload.begin(), payload.end());
         return with_checksum(std::move(upper));
     }
-    /// "Host unreachable" about a packet that came from `dst`.
-    std::vector<uint8_t> unreachable(wire::Bytes quoted) const {
+    /// "Host unreachable", or "port unreachable", about a packet that came from `dst`.
+    std::vector<uint8_t> unreachable(wire::Bytes quoted, bool port = false) const {
         std::vector<uint8_t> message(wire::IcmpError::size);
-        if (dst.is_v4())
-            wire::IcmpError{.type = wire::icmpv4::destination_unreachable,
-                            .code = wire::icmpv4::host_unreachable}
-                .emit(message);
-        else
-            wire::IcmpError{.type = wire::icmpv6::destination_unreachable,
-                            .code = wire::icmpv6::address_unreachable}
-                .emit(message);
+        wire::IcmpError error;
+        if (dst.is_v4()) {
+            error.type = wire::icmpv4::destination_unreachable;
+            error.code = port ? wire::icmpv4::port_unreachable : wire::icmpv4::host_unreachable;
+        } else {
+            error.type = wire::icmpv6::destination_unreachable;
+            error.code = port ? wire::icmpv6::port_unreachable : wire::icmpv6::address_unreachable;
+        }
+        error.emit(message);
         message.insert(message.end(), quoted.begin(), quoted.end());
         return ip(protocol(), with_checksum(std::move(message)));
     }
