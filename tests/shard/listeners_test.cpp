@@ -148,8 +148,9 @@ TEST_F(DataplaneListeners, connections_reach_the_worker_that_owns_them) {
     for (int i = 0; i < 16; ++i)
         ASSERT_NO_FATAL_FAILURE(talk()) << i;
     EXPECT_EQ(sum(&core::Counters::tcp_accepted), 16u);
+    EXPECT_EQ(sum(&core::Counters::tcp_opened), 16u);
+    EXPECT_EQ(sum(&core::Counters::tcp_reset_to_tap), 0u);
     EXPECT_GT(sum(&core::Counters::inbound_handed_over), 0u);
-    EXPECT_EQ(sum(&core::Counters::tcp_no_flow), 0u);
     for (uint16_t i = 0; i < workers; ++i)
         EXPECT_GT(dataplane->counters(i).tcp_accepted.value(), 0u) << "worker " << i;
 }
