@@ -114,7 +114,7 @@ def functions(text: str) -> collections.abc.Iterator[tuple[int, int]]:
 
     Relies on clang-format: a body's brace has a space before it, a member initialiser's has none.
     """
-    code = re.sub(r"^\s*#.*(?:\\\n.*)*$", lambda m: re.sub(r"[^\n]", " ", m[0]),
+    code = re.sub(r"^\s*#(?:.*\\\n)*.*$", lambda m: re.sub(r"[^\n]", " ", m[0]),
                   without_comments(text), flags=re.MULTILINE)
     head_start, depth = 0, 0
     opened_at, outer_depth = 0, None  # of the function or initialiser that the position is in

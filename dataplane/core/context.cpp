@@ -6,9 +6,6 @@ namespace pasta::core {
 
 namespace {
 
-constexpr wire::IpAddress loopback4 = wire::IpAddress::v4(127, 0, 0, 1);
-constexpr wire::IpAddress loopback6{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
-
 wire::IpAddress host_address(const PortConfig& c, const wire::IpAddress& peer, uint16_t port) {
     const bool dns = port == 53 || port == 853;
     if (dns && c.dns_forward4 == peer && c.dns_host4) return *c.dns_host4;

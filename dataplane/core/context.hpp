@@ -27,10 +27,25 @@ struct Port {
 
     PortConfig config;
     wire::MacAddress guest_mac;  ///< of the last frame received; where unasked frames go
+    /// Sources of the last packets received: IPv4, IPv6 link-local and other.
+    std::optional<wire::IpAddress> seen4, seen6, seen_link_local;
     TxQueue tx;
     LinkShare share;
     Time next_advertisement = never;  ///< when this shard sends the next unsolicited RA
     uint32_t advertisements = 0;      ///< unsolicited ones sent so far
+
+    void note_source(const wire::IpAddress& source) {
+        if (source == last_source_) return;
+        last_source_ = source;
+        if (!source.is_unicast() || source.is_loopback()) return;
+        if (source.is_v4())
+            seen4 = source;
+        else
+            (source.is_link_local() ? seen_link_local : seen6) = source;
+    }
+
+  private:
+    wire::IpAddress last_source_;
 };
 
 /// 128-bit secrets of getrandom(2), made by the control thread.
@@ -116,12 +131,26 @@ class Context {
     std::vector<std::unique_ptr<Port>> ports_;
 };
 
+inline constexpr wire::IpAddress loopback4 = wire::IpAddress::v4(127, 0, 0, 1);
+inline constexpr wire::IpAddress loopback6{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
+
+/// One end of a flow on the host's side; `port` in host byte order.
+struct Endpoint {
+    wire::IpAddress address;
+    uint16_t port = 0;
+
+    bool operator==(const Endpoint&) const = default;
+};
+
 /// Where on the host a flow's packets go: `peer` and `port` as the namespace addressed them,
 /// translated for the host's loopback and the DNS forwarder (first match wins).
 struct HostTarget {
     wire::IpAddress address;
     uint16_t port = 0;
     std::optional<wire::IpAddress> source{};  ///< to bind to; absent = the kernel's choice
+    uint32_t scope = 0;                       ///< interface index, for link-local addresses
+
+    bool operator==(const HostTarget&) const = default;
 };
 HostTarget host_target(const PortConfig& config, const wire::IpAddress& peer, uint16_t port);
 

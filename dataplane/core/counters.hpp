@@ -34,7 +34,12 @@ namespace pasta::core {
     X(fragments_kept, "IP fragments from namespaces kept for reassembly")                  \
     X(packets_reassembled, "packets from namespaces put together from fragments")          \
     X(reassembly_failed, "fragmented packets given up: late, overlapping or without room") \
+    X(inbound_unanswerable, "clients whose address the namespace could not answer")        \
+    X(inbound_handed_over, "clients passed to the shard that owns their flow")             \
+    X(inbound_collision, "clients refused: another flow has their address and port")       \
     X(tcp_opened, "TCP connections established")                                           \
+    X(tcp_accepted, "connections of clients begun with namespaces")                        \
+    X(tcp_refused, "connections of clients that the namespace refused")                    \
     X(tcp_closed, "TCP connections ended in order")                                        \
     X(tcp_reset_from_tap, "TCP connections reset by the namespace")                        \
     X(tcp_reset_to_tap, "TCP connections reset towards the namespace")                     \
@@ -60,6 +65,9 @@ namespace pasta::core {
     X(echo_to_sock, "echo requests from namespaces")                                       \
     X(echo_to_tap, "echo replies to namespaces")                                           \
     X(icmp_errors_to_tap, "ICMP errors passed to namespaces")                              \
+    X(icmp_errors_to_clients, "ICMP errors of namespaces passed to clients of the host")   \
+    X(icmp_errors_unsent, "ICMP errors to clients left out: too many, or refused")         \
+    X(listener_pauses, "times that a listener was left alone for want of descriptors")     \
     X(socket_exhausted, "host sockets that could not be opened (descriptors or memory)")
 
 /// A counter that only its shard adds to; readers on other threads may lag behind.

@@ -73,8 +73,9 @@ Chain cut(ChunkCache& chunks, Chain frame, uint32_t headers, uint32_t length) {
 void DatagramEngine::enqueue(Packet& packet, const FlowKey& key, uint32_t headers,
                              uint32_t length) {
     DatagramFlow* flow = slab_.find(context_.table.find(key));
-    if (flow == nullptr) flow = create(packet, key);
-    if (flow == nullptr) return drop(packet, context_.counters.drop_flow_limit);
+    if (flow == nullptr)
+        flow = create(key, host_target(packet.port.config, key.peer, key.peer_port));
+    if (flow == nullptr) return context_.chunks.unref(packet.frame);
     const DatagramOptions options = options_of(packet, context_.arena());
     Chain datagram = cut(context_.chunks, packet.frame, headers, length);
     const uint32_t memory = std::min(max_queued_bytes, context_.limits.hold_bytes);
@@ -91,12 +92,29 @@ void DatagramEngine::enqueue(Packet& packet, const FlowKey& key, uint32_t header
     queue_send(*flow);
 }
 
-DatagramFlow* DatagramEngine::create(const Packet& packet, const FlowKey& key) {
+DatagramFlow* DatagramEngine::begin_inbound(const FlowKey& key, const HostTarget& client,
+                                            const Endpoint& local) {
+    const Port* port = context_.port(key.port);
+    if (port == nullptr) return nullptr;
+    DatagramFlow* flow = slab_.find(context_.table.find(key));
+    if (flow != nullptr && flow->local == local && flow->target == client) return flow;
+    if (flow != nullptr) close(*flow);
+    flow = create(key, client);
+    if (flow == nullptr) return nullptr;
+    flow->local = local;
+    flow->guest_mac = port->guest_mac;
+    return flow;
+}
+
+DatagramFlow* DatagramEngine::create(const FlowKey& key, const HostTarget& target) {
     DatagramFlow* flow = slab_.create();
     if (flow == nullptr && evict_idle()) flow = slab_.create();
-    if (flow == nullptr) return nullptr;
+    if (flow == nullptr) {
+        ++context_.counters.drop_flow_limit;
+        return nullptr;
+    }
     flow->key = key;
-    flow->target = host_target(packet.port.config, key.peer, key.peer_port);
+    flow->target = target;
     flow->identification = static_cast<uint32_t>(hash(context_.secrets.isn, key));
     flow->idle_check = context_.now + traits_.one_shot_timeout;
     context_.table.insert(key, flow->id);
@@ -110,6 +128,7 @@ void DatagramEngine::close(DatagramFlow& flow) {
     if (flow.socket >= 0) context_.ops.push({flow.id, SocketOpKind::datagram_close, flow.socket});
     unlink(flow);
     flow.to_sock.clear(context_.chunks);
+    context_.chunks.unref(flow.rejection);
     context_.table.erase(flow.key);
     slab_.destroy(flow);
 }

@@ -65,6 +65,10 @@ class DatagramEngine {
     /// Puts a datagram, the `length` bytes of the frame after `headers` bytes, into its flow, which
     /// is created if need be; takes over packet.frame.
     void enqueue(Packet& packet, const FlowKey& key, uint32_t headers, uint32_t length);
+    /// The flow of a client at `client` that sends to `local`; created if need be, in place of one
+    /// whose replies would go elsewhere. nullptr (counted) when there are too many.
+    DatagramFlow* begin_inbound(const FlowKey& key, const HostTarget& client,
+                                const Endpoint& local);
     /// Counts and drops a packet.
     void drop(Packet& packet, Counter& reason) {
         ++reason;
@@ -85,7 +89,7 @@ class DatagramEngine {
     virtual size_t quote(const DatagramFlow& flow, wire::Bytes original, uint32_t original_length,
                          wire::MutableBytes out) const = 0;
 
-    DatagramFlow* create(const Packet& packet, const FlowKey& key);
+    DatagramFlow* create(const FlowKey& key, const HostTarget& target);
     void close(DatagramFlow& flow);
     bool evict_idle();
     void touch(DatagramFlow& flow);

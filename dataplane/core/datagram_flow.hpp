@@ -15,7 +15,8 @@ namespace pasta::core {
 ///
 ///   state     socket  operations that may be queued
 ///   opening   -1      open (queued at creation, executed once)
-///   open      >= 0    one send, while datagrams wait and the socket takes them; one read
+///   open      >= 0    one send, while datagrams wait and the socket takes them; one read; one
+///                     reject, while there is a rejection
 ///   closed    -       gone from the slab; datagram_close of the socket is queued
 struct DatagramFlow {
     FlowId id;
@@ -24,6 +25,10 @@ struct DatagramFlow {
     SocketHandle socket = -1;
     wire::MacAddress guest_mac;
     DatagramQueue to_sock;
+    /// Of a flow that a client of the host began: where it sent its datagrams to.
+    std::optional<Endpoint> local{};
+    /// UDP: an ICMP error for that client, until it is sent.
+    Chain rejection;
 
     Time last_activity = 0;
     Time idle_check = 0;  ///< when the timer that looks for idleness fires
@@ -47,7 +52,7 @@ struct DatagramFlow {
     uint16_t host_id = 0;  ///< identifier in the messages of a raw socket
 
     /// A conversation, not a lone question: answered, and more than one datagram on a side.
-    bool is_stream() const { return received && (sent_more || received_more); }
+    bool is_stream() const { return sent && received && (sent_more || received_more); }
 };
 
 /// IP header fields of a datagram from the host, as far as the kernel told them.

@@ -136,6 +136,7 @@ std::optional<uint16_t> Engine::on_ip(Port& port, Chain& frame,
     }
     if (ip->fragment) return on_fragment(port, frame, *ip, hops);
     packet.ip = *ip;
+    port.note_source(ip->src);
     packet.upper_offset =
         static_cast<uint16_t>(wire::EthernetHeader::size + packet.ip.header_length);
     packet.upper = first.subspan(packet.ip.header_length);
@@ -191,8 +192,13 @@ std::optional<uint16_t> Engine::on_flow_packet(Packet& packet, unsigned hops) {
     if (icmp ? !config.icmp : protocol == wire::protocol_tcp ? !config.tcp : !config.udp)
         return drop(packet.frame, counters.drop_disabled), std::nullopt;
 
+    std::optional<GuestError> error;
+    if (icmp && is_icmp_error(packet)) {
+        error = parse_guest_error(context_.arena(), packet);
+        if (!error) return drop(packet.frame, counters.drop_ignored), std::nullopt;
+    }
     if (steering_.shards > 1) {
-        const FlowKey key = flow_key(packet);
+        const FlowKey key = error ? error->key : flow_key(packet);
         if (!context_.table.find(key)) {
             const uint16_t stop = steering_.next_stop(config, key, hops);
             if (stop != steering_.self) return stop;
@@ -200,13 +206,22 @@ std::optional<uint16_t> Engine::on_flow_packet(Packet& packet, unsigned hops) {
                 return drop(packet.frame, counters.drop_no_owner), std::nullopt;
         }
     }
-    if (icmp)
+    if (error)
+        on_guest_error(packet, *error);
+    else if (icmp)
         echo_.on_packet(packet);
     else if (protocol == wire::protocol_tcp)
         tcp_.on_packet(packet);
     else
         udp_.on_packet(packet);
     return std::nullopt;
+}
+
+void Engine::on_guest_error(Packet& packet, const GuestError& error) {
+    const bool ours = error.key.protocol == wire::protocol_tcp ? tcp_.on_unreachable(error)
+                                                               : udp_.on_unreachable(error);
+    if (!ours) ++context_.counters.drop_ignored;
+    context_.chunks.unref(packet.frame);
 }
 
 // Lets a responder write its frame into a new chunk and queues it; false if it wrote none.
@@ -226,6 +241,12 @@ bool Engine::reply_with(Port& port, Responder&& responder) {
     return true;
 }
 
+std::optional<uint16_t> Engine::inbound_owner(const FlowKey& key, unsigned hops) {
+    const Port* port = context_.port(key.port);
+    if (port == nullptr || steering_.undecided(hops)) return std::nullopt;
+    return steering_.owner(port->config, key);
+}
+
 void Engine::on_ready(FlowId flow, const Readiness& ready) {
     switch (flow.kind()) {
         case FlowKind::tcp:
@@ -238,6 +259,7 @@ void Engine::on_ready(FlowId flow, const Readiness& ready) {
             echo_.on_ready(flow, ready);
             break;
         case FlowKind::none:
+        case FlowKind::listener:
             break;
     }
 }
@@ -256,6 +278,7 @@ void Engine::run_timers() {
                 echo_.on_deadline(flow);
                 break;
             case FlowKind::none:
+            case FlowKind::listener:
                 break;
         }
     }

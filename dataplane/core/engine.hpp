@@ -42,6 +42,10 @@ class Engine {
     /// the same, or the frame that it completed, being the last fragment of a packet. `hops` is
     /// how often it was handed over before.
     std::optional<uint16_t> on_frame(PortId port, Chain& frame, unsigned hops = 0);
+    /// Where a client's flow (see inbound_key) is to begin, `hops` as for on_frame: here, when it
+    /// is this shard, or at the shard that the client has to be handed to. Nothing when the
+    /// namespace is gone, or while shards change their secret and do not agree.
+    std::optional<uint16_t> inbound_owner(const FlowKey& key, unsigned hops);
     /// Readiness of a flow's socket, of any kind.
     void on_ready(FlowId flow, const Readiness& ready);
     /// Runs what is due at set_time()'s time.
@@ -64,6 +68,7 @@ class Engine {
                                         unsigned hops);
     std::optional<uint16_t> on_flow_packet(Packet& packet, unsigned hops);
     bool answer(const Packet& packet);
+    void on_guest_error(Packet& packet, const GuestError& error);
     template <typename Responder>
     bool reply_with(Port& port, Responder&& responder);
     void count_parse_error(wire::ParseError error);

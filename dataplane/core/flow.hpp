@@ -28,7 +28,8 @@ inline uint64_t hash(const SipKey& secret, const FlowKey& key) {
     return siphash(secret, &key, sizeof key);
 }
 
-enum class FlowKind : uint8_t { none, tcp, udp, echo };
+/// A listener is no flow, but has readiness to report as flows do.
+enum class FlowKind : uint8_t { none, tcp, udp, echo, listener };
 
 /// Names one flow of one shard for as long as it lives; a later flow in the same place has another
 /// generation, so a stale id (an event that was under way, an old timer) finds nothing.

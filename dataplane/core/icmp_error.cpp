@@ -103,6 +103,21 @@ std::optional<wire::IcmpError> icmp_for_errno(int host_errno, bool is_v4) {
     return is_v4 ? icmpv4_for_errno(host_errno) : icmpv6_for_errno(host_errno);
 }
 
+size_t emit_icmp_error(const IcmpErrorMessage& m, wire::MutableBytes out) {
+    m.error.emit(out);
+    size_t size = wire::IcmpError::size;
+    size += emit_quoted_header(m, out.subspan(size));
+    const wire::Bytes quote =
+        m.upper.first(std::min(m.upper.size(), m.guest.is_v4() ? max_quote4 : max_quote6));
+    if (!quote.empty()) std::memcpy(&out[size], quote.data(), quote.size());
+    size += quote.size();
+    wire::store_be16(&out[wire::icmp_checksum_offset], 0);
+    if (m.guest.is_v4())
+        wire::store_be16(&out[wire::icmp_checksum_offset],
+                         wire::checksum_finish(wire::checksum_add(out.first(size))));
+    return size;
+}
+
 void send_icmp_error(Context& context, Port& port, const wire::MacAddress& dst_mac,
                      const IcmpErrorMessage& m) {
     const ChunkId chunk = alloc_frame(context);
@@ -111,13 +126,7 @@ void send_icmp_error(Context& context, Port& port, const wire::MacAddress& dst_m
                                    chunk_size - tx_metadata_size};
     const size_t envelope = envelope_size(m.guest);
     const wire::MutableBytes icmp = frame.subspan(envelope);
-    m.error.emit(icmp);
-    size_t size = wire::IcmpError::size;
-    size += emit_quoted_header(m, icmp.subspan(size));
-    const wire::Bytes quote =
-        m.upper.first(std::min(m.upper.size(), m.guest.is_v4() ? max_quote4 : max_quote6));
-    if (!quote.empty()) std::memcpy(&icmp[size], quote.data(), quote.size());
-    size += quote.size();
+    const size_t size = emit_icmp_error(m, icmp);
 
     Envelope e;
     e.src_mac = port.config.our_mac;
@@ -126,12 +135,12 @@ void send_icmp_error(Context& context, Port& port, const wire::MacAddress& dst_m
     e.dst = m.guest;
     e.protocol = m.guest.is_v4() ? wire::protocol_icmp : wire::protocol_icmpv6;
     emit_envelope(e, static_cast<uint32_t>(size), frame);
-    const uint32_t pseudo = m.guest.is_v4() ? 0
-                                            : wire::pseudo_header_sum(e.src, e.dst, e.protocol,
-                                                                      static_cast<uint32_t>(size));
-    wire::store_be16(&icmp[wire::icmp_checksum_offset], 0);
-    wire::store_be16(&icmp[wire::icmp_checksum_offset],
-                     wire::checksum_finish(wire::checksum_add(icmp.first(size), pseudo)));
+    if (m.guest.is_v6()) {
+        const uint32_t pseudo =
+            wire::pseudo_header_sum(e.src, e.dst, e.protocol, static_cast<uint32_t>(size));
+        wire::store_be16(&icmp[wire::icmp_checksum_offset],
+                         wire::checksum_finish(wire::checksum_add(icmp.first(size), pseudo)));
+    }
     ++context.counters.icmp_errors_to_tap;
     queue_frame(context, port, chunk, tx_metadata_size, static_cast<uint16_t>(envelope + size));
 }

@@ -33,6 +33,11 @@ struct IcmpErrorMessage {
 /// EMSGSIZE). Nothing for errors that no network would report.
 std::optional<wire::IcmpError> icmp_for_errno(int host_errno, bool is_v4);
 
+/// Writes the ICMP message, with the packet as `guest` sent it to `peer`, to `out`, which has room
+/// for a chunk's worth; returns its size. ICMP's checksum is complete, ICMPv6's is left 0: it
+/// covers addresses that only the sender of the message knows.
+size_t emit_icmp_error(const IcmpErrorMessage& message, wire::MutableBytes out);
+
 /// Queues the error. Counted drop when chunks or the queue's room ran out.
 void send_icmp_error(Context& context, Port& port, const wire::MacAddress& dst_mac,
                      const IcmpErrorMessage& message);

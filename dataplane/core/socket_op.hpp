@@ -20,9 +20,10 @@ enum class SocketOpKind : uint8_t {
     tcp_shutdown,    ///< shutdown(SHUT_WR)
     tcp_close,       ///< close(2) of `socket`; the flow may be gone
     tcp_abort,       ///< close(2) of `socket` so that its peer gets a RST; the flow may be gone
-    udp_open,        ///< open, bind and connect a socket for the flow
+    udp_open,        ///< open, bind (where a client sent to, if one did) and connect a socket
     udp_send,        ///< send the datagrams that the flow holds
     udp_read,        ///< read datagrams
+    udp_reject,      ///< send the flow's `rejection` to its client; result: on_rejected
     echo_open,       ///< open a ping (or raw) socket for the flow
     echo_send,       ///< send the echo requests that the flow holds
     echo_read,       ///< read echo replies

@@ -131,21 +131,23 @@ bool TcpEngine::send_control(TcpFlow& flow, uint8_t flags, uint32_t seq) {
     return send_bare(context_, *port, envelope, header_for(flow, flags, seq));
 }
 
-void TcpEngine::send_syn_ack(TcpFlow& flow) {
+// Our SYN, which acknowledges the namespace's where there was one.
+void TcpEngine::send_syn(TcpFlow& flow) {
     Port* port = context_.port(flow.key.port);
     if (port == nullptr) return;
     TcpHeader header;
     header.src_port = flow.key.peer_port;
     header.dst_port = flow.key.guest_port;
     header.seq = flow.iss;
-    header.ack = flow.rcv_nxt;
-    header.flags = tcp_syn | tcp_ack;
+    const bool first = flow.state == TcpState::syn_sent;
+    if (!first) header.ack = flow.rcv_nxt;
+    header.flags = first ? tcp_syn : tcp_syn | tcp_ack;
     // Not scaled in a SYN (RFC 7323, 2.2).
     header.window = static_cast<uint16_t>(std::min(receive_room(flow), 65535u));
     flow.rcv_edge = flow.rcv_nxt + header.window;
     flow.last_ack = flow.rcv_nxt;
     header.mss = static_cast<uint16_t>(tcp_mss_for_mtu(port->config.mtu, flow.key.guest.is_v4()));
-    if (flow.peer_scales) header.window_scale = flow.rcv_scale;
+    if (first || flow.peer_scales) header.window_scale = tcp_window_scale;
     const Envelope envelope{port->config.our_mac, flow.guest_mac, flow.key.peer, flow.key.guest,
                             protocol_tcp};
     send_bare(context_, *port, envelope, header);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "dataplane/core/context.hpp"
+#include "dataplane/core/guest_error.hpp"
 #include "dataplane/core/slab.hpp"
 #include "dataplane/core/tcp_flow.hpp"
 #include "dataplane/wire/tcp.hpp"
@@ -38,8 +39,14 @@ class TcpEngine {
     // From the namespace.
     /// Takes packet.frame.
     void on_packet(Packet& packet);
+    /// False when no connection is concerned.
+    bool on_unreachable(const GuestError& error);
 
     // From the host side. Stale ids are ignored.
+    /// A client's connection, accepted on the host, for the namespace's port that `key` says
+    /// (see inbound_key). The flow's socket is `socket` from now on; or, when there can be no such
+    /// flow (counted), the id is false and the socket stays the caller's.
+    FlowId accept(const FlowKey& key, SocketHandle socket);
     /// The socket that connect(2) is under way on.
     void on_socket(FlowId id, SocketHandle socket);
     void on_connected(FlowId id);
@@ -77,6 +84,8 @@ class TcpEngine {
     // tcp_open.cpp: handshake and end.
     void on_unmatched(Packet& packet, const Header& header);
     void open(Packet& packet, const Header& header);
+    TcpFlow* create(const FlowKey& key, const wire::MacAddress& guest_mac);
+    void learn_from_syn(TcpFlow& flow, const Header& header);
     void on_segment_connecting(TcpFlow& flow, Packet& packet, const Header& header);
     void on_segment_syn_received(TcpFlow& flow, Packet& packet, const Header& header);
     void establish(TcpFlow& flow, const Header& header);
@@ -87,6 +96,10 @@ class TcpEngine {
     void abort(TcpFlow& flow);
     void release_socket(TcpFlow& flow, SocketOpKind how);
     void destroy(TcpFlow& flow);
+
+    // tcp_accept.cpp: connections into the namespace.
+    void on_segment_syn_sent(TcpFlow& flow, Packet& packet, const Header& header);
+    void refused(TcpFlow& flow);
 
     // tcp_from_tap.cpp: segments in synchronised states, in the order of RFC 9293, 3.10.7.4.
     void on_segment(TcpFlow& flow, Packet& packet, const Header& header);
@@ -126,7 +139,7 @@ class TcpEngine {
     int32_t window_step(const TcpFlow& flow) const;
     bool window_update_due(const TcpFlow& flow) const;
     bool send_control(TcpFlow& flow, uint8_t flags, uint32_t seq);
-    void send_syn_ack(TcpFlow& flow);
+    void send_syn(TcpFlow& flow);
     void send_reset_for(Packet& packet, const Header& header);
     size_t emit_headers(const TcpFlow& flow, const Header& header, uint32_t payload_length,
                         uint8_t* end);

@@ -14,6 +14,7 @@
 //
 //   state         data from tap  data to tap  host socket             left by
 //   connecting    no             no           connect(2) under way    its result, RST
+//   syn_sent      no             no           accepted, not read      SYN,ACK, RST, timeout
 //   syn_received  no             no           connected, not read     ACK of our SYN, RST, timeout
 //   established   yes            yes          read and written        FIN either way, RST
 //   fin_wait_1    yes            rtx only     written, at EOF         ACK of our FIN, FIN
@@ -22,6 +23,9 @@
 //   closing       no             rtx only     closed when drained     ACK of our FIN
 //   last_ack      no             rtx only     closed when drained     ACK of our FIN
 //   time_wait     no             no           closed                  time
+//
+// A connection that the namespace opens begins in connecting, one that it gets from a client of
+// the host in syn_sent.
 //
 // Between the FIN of the namespace and shutdown(2) of the socket `to_sock` drains first.
 #pragma once
@@ -38,6 +42,7 @@ namespace pasta::core {
 
 enum class TcpState : uint8_t {
     connecting,
+    syn_sent,
     syn_received,
     established,
     fin_wait_1,
@@ -61,7 +66,7 @@ struct TcpFlow {
 
     // From the namespace. Sequence numbers as on the wire.
     uint32_t rcv_nxt = 0;
-    uint32_t rcv_edge = 0;  ///< right edge of the window last advertised
+    uint32_t rcv_edge = 0;  ///< right edge of the window last advertised; in syn_sent its size
     uint32_t last_ack = 0;  ///< last acknowledgement sent
     uint32_t fin_seq = 0;   ///< valid if fin_seen
     Chain to_sock;          ///< in order, not taken by the socket yet

@@ -318,6 +318,8 @@ void TcpEngine::shut_if_drained(TcpFlow& flow) {
 void TcpEngine::on_ready(FlowId id, const Readiness& ready) {
     TcpFlow* flow = find(id);
     if (flow == nullptr || flow->state == TcpState::connecting) return;
+    // The client gave up before the namespace answered.
+    if (flow->state == TcpState::syn_sent && ready.error) return reset_to_tap(*flow);
     // A RST after the FIN: no read is to come that would tell, and maybe no write.
     if (ready.error && flow->sock_eof && !flow->sock_shut) return reset_to_tap(*flow);
     if (ready.writable || ready.error) flow->writable = true;

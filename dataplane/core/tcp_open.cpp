@@ -50,6 +50,9 @@ void TcpEngine::on_packet(Packet& packet) {
             case TcpState::connecting:
                 on_segment_connecting(*flow, packet, *header);
                 break;
+            case TcpState::syn_sent:
+                on_segment_syn_sent(*flow, packet, *header);
+                break;
             case TcpState::syn_received:
                 on_segment_syn_received(*flow, packet, *header);
                 break;
@@ -72,30 +75,43 @@ void TcpEngine::on_unmatched(Packet& packet, const TcpHeader& header) {
 }
 
 void TcpEngine::open(Packet& packet, const TcpHeader& header) {
+    const FlowKey key{packet.ip.src,   packet.ip.dst,         header.src_port,
+                      header.dst_port, packet.port.config.id, wire::protocol_tcp};
+    TcpFlow* flow = create(key, packet.src_mac);
+    if (flow == nullptr) return;
+    learn_from_syn(*flow, header);
+    flow->rcv_edge = flow->rcv_nxt;
+    context_.ops.push({flow->id, SocketOpKind::tcp_connect});
+}
+
+// A flow without what the namespace's SYN tells; nullptr when there are too many.
+TcpFlow* TcpEngine::create(const FlowKey& key, const wire::MacAddress& guest_mac) {
     TcpFlow* flow = flows_.create();
     if (flow == nullptr) {
         ++context_.counters.drop_flow_limit;
-        return;
+        return nullptr;
     }
-    const bool v4 = packet.ip.src.is_v4();
-    flow->key = {packet.ip.src,   packet.ip.dst,         header.src_port,
-                 header.dst_port, packet.port.config.id, wire::protocol_tcp};
-    flow->guest_mac = packet.src_mac;
-    flow->rcv_nxt = flow->last_ack = flow->rcv_edge = header.seq + 1;
-    flow->iss = initial_sequence(context_.secrets.isn, flow->key, context_.now);
+    flow->key = key;
+    flow->guest_mac = guest_mac;
+    flow->iss = initial_sequence(context_.secrets.isn, key, context_.now);
     flow->snd_una = flow->snd_nxt = flow->iss;
-    flow->peer_scales = header.window_scale.has_value();
-    flow->snd_scale = header.window_scale.value_or(0);
-    flow->rcv_scale = flow->peer_scales ? tcp_window_scale : 0;
-    // RFC 9293, MUST-15: without the option, 536 for IPv4 and 1220 for IPv6.
-    const uint32_t offered = header.mss.value_or(v4 ? 536 : 1220);
-    flow->mss_to_tap =
-        std::min(std::max(offered, tcp_min_mss), tcp_mss_for_mtu(packet.port.config.mtu, v4));
     flow->cwnd = flight_limit(*flow);
     flow->rto = tcp_initial_rto;
     flow->read_hint = tcp_min_read;
-    context_.table.insert(flow->key, flow->id);
-    context_.ops.push({flow->id, SocketOpKind::tcp_connect});
+    context_.table.insert(key, flow->id);
+    return flow;
+}
+
+void TcpEngine::learn_from_syn(TcpFlow& flow, const TcpHeader& header) {
+    flow.rcv_nxt = flow.last_ack = header.seq + 1;
+    flow.peer_scales = header.window_scale.has_value();
+    flow.snd_scale = header.window_scale.value_or(0);
+    flow.rcv_scale = flow.peer_scales ? tcp_window_scale : 0;
+    // RFC 9293, MUST-15: without the option, 536 for IPv4 and 1220 for IPv6.
+    const bool v4 = flow.key.guest.is_v4();
+    const uint32_t offered = header.mss.value_or(v4 ? 536 : 1220);
+    const uint32_t mtu = context_.port(flow.key.port)->config.mtu;
+    flow.mss_to_tap = std::min(std::max(offered, tcp_min_mss), tcp_mss_for_mtu(mtu, v4));
 }
 
 void TcpEngine::on_segment_connecting(TcpFlow& flow, Packet& packet, const TcpHeader& header) {
@@ -120,7 +136,7 @@ void TcpEngine::on_connected(FlowId id) {
     if (flow == nullptr || flow->state != TcpState::connecting) return;
     flow->state = TcpState::syn_received;
     flow->writable = true;
-    send_syn_ack(*flow);
+    send_syn(*flow);
     flow->snd_nxt = flow->iss + 1;
     start_rto(*flow);
 }
@@ -186,11 +202,11 @@ void TcpEngine::on_segment_syn_received(TcpFlow& flow, Packet& packet, const Tcp
         return;
     }
     if (header.has(wire::tcp_syn)) {
-        if (header.seq + 1 == flow.rcv_nxt)
-            send_syn_ack(flow);  // our SYN,ACK was lost
-        else
-            challenge(flow);
-        return;
+        if (header.seq + 1 != flow.rcv_nxt) return challenge(flow);
+        if (!header.has(wire::tcp_ack) || header.ack != flow.iss + 1)
+            return send_syn(flow);  // our SYN,ACK was lost
+        establish(flow, header);    // both sides had sent a SYN (RFC 9293, 3.5)
+        return queue_ack(flow);
     }
     if (!header.has(wire::tcp_ack)) return;
     if (header.ack != flow.iss + 1) {
@@ -205,7 +221,8 @@ void TcpEngine::establish(TcpFlow& flow, const TcpHeader& header) {
     ++context_.counters.tcp_opened;
     flow.state = TcpState::established;
     flow.snd_una = header.ack;
-    flow.snd_wnd = uint32_t{header.window} << flow.snd_scale;
+    // Not scaled in a SYN (RFC 7323, 2.2).
+    flow.snd_wnd = uint32_t{header.window} << (header.has(wire::tcp_syn) ? 0 : flow.snd_scale);
     flow.max_snd_wnd = flow.snd_wnd;
     flow.snd_wl1 = header.seq;
     flow.snd_wl2 = header.ack;
@@ -244,7 +261,9 @@ void TcpEngine::abort(TcpFlow& flow) {
 // The host's side of the connection is broken.
 void TcpEngine::reset_to_tap(TcpFlow& flow) {
     ++context_.counters.tcp_reset_to_tap;
-    send_control(flow, wire::tcp_rst | wire::tcp_ack, flow.snd_nxt);
+    // To a SYN that was not answered there is nothing to acknowledge.
+    const bool unanswered = flow.state == TcpState::syn_sent;
+    send_control(flow, unanswered ? wire::tcp_rst : wire::tcp_rst | wire::tcp_ack, flow.snd_nxt);
     release_socket(flow, SocketOpKind::tcp_abort);
     destroy(flow);
 }

@@ -64,7 +64,7 @@ void TcpEngine::on_deadline(FlowId id) {
 // May destroy the flow.
 void TcpEngine::on_rto(TcpFlow& flow) {
     if (flow.in_flight() == 0) return probe_window(flow);
-    const uint8_t limit = flow.state == TcpState::syn_received ? tcp_syn_retries : tcp_data_retries;
+    const uint8_t limit = flow.handshake() ? tcp_syn_retries : tcp_data_retries;
     // A namespace that shut its window over what is under way may leave it shut (RFC
     // 9293, 3.8.6.1); keepalives find out whether it is still there.
     const bool closed = flow.snd_wnd == 0 && !flow.handshake();
@@ -74,7 +74,7 @@ void TcpEngine::on_rto(TcpFlow& flow) {
     }
     if (flow.retries < UINT8_MAX) ++flow.retries;
     ++context_.counters.tcp_timeouts;
-    if (flow.state == TcpState::syn_received) {
+    if (flow.handshake()) {
         retransmit(flow);
         return start_rto(flow);
     }

@@ -157,7 +157,7 @@ void TcpEngine::transmit(TcpFlow& flow, std::span<const Slice> slices) {
 void TcpEngine::retransmit(TcpFlow& flow) {
     ++context_.counters.tcp_retransmits;
     flow.rtt_timing = false;
-    if (flow.state == TcpState::syn_received) return send_syn_ack(flow);
+    if (flow.handshake()) return send_syn(flow);
     if (flow.to_tap.empty()) {
         if (flow.fin_to_tap) send_control(flow, tcp_fin | tcp_ack, flow.snd_nxt - 1);
         return;

@@ -54,6 +54,49 @@ void UdpEngine::on_packet(Packet& packet) {
     enqueue(packet, key, packet.upper_offset + UdpHeader::size, header->length - UdpHeader::size);
 }
 
+void UdpEngine::on_inbound(const FlowKey& key, const HostTarget& client, const Endpoint& local,
+                           Chain payload, const ReceivedOptions& options) {
+    DatagramFlow* flow = begin_inbound(key, client, local);
+    if (flow == nullptr) return context_.chunks.unref(payload);
+    on_datagram(*flow, payload, options);
+}
+
+bool UdpEngine::on_unreachable(const GuestError& error) {
+    DatagramFlow* flow = find(context_.table.find(error.key));
+    if (flow == nullptr || !flow->local) return false;
+    if (!flow->rejection.empty() || !rejections_.allow(context_.now)) {
+        ++context_.counters.icmp_errors_unsent;
+        return true;
+    }
+    const ChunkId chunk = alloc_frame(context_);
+    if (chunk == no_chunk) return true;
+    // The client's datagram as the client knows it.
+    std::array<uint8_t, max_quote> upper;
+    const size_t n = std::min(error.upper.size(), upper.size());
+    std::memcpy(upper.data(), error.upper.data(), n);
+    const uint16_t length = wire::load_be16(&error.upper[4]);
+    UdpHeader{flow->target.port, flow->local->port, length, 0}.emit(upper);
+    ChunkMeta& meta = context_.arena().meta(chunk);
+    meta.offset = tx_metadata_size;
+    meta.len = static_cast<uint16_t>(
+        emit_icmp_error({.error = error.error,
+                         .offender = std::nullopt,
+                         .guest = flow->target.address,
+                         .peer = flow->local->address,
+                         .protocol = wire::protocol_udp,
+                         .upper_length = length,
+                         .upper = wire::Bytes{upper}.first(n)},
+                        {context_.arena().data(chunk) + meta.offset, chunk_size - meta.offset}));
+    flow->rejection.append(context_.arena(), chunk);
+    context_.ops.push({flow->id, SocketOpKind::udp_reject, flow->socket});
+    return true;
+}
+
+void UdpEngine::on_rejected(DatagramFlow& flow, bool sent) {
+    ++(sent ? context_.counters.icmp_errors_to_clients : context_.counters.icmp_errors_unsent);
+    context_.chunks.unref(flow.rejection);
+}
+
 bool UdpEngine::deliver(DatagramFlow& flow, Chain payload, const ReceivedOptions& options) {
     ChunkArena& arena = context_.arena();
     const Envelope e = envelope(flow, options);

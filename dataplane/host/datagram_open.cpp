@@ -146,6 +146,19 @@ OpenedSocket open_udp(uint16_t guest_port, const core::HostTarget& target) {
     return socket.error == EADDRINUSE ? open_udp_from(0, target) : socket;
 }
 
+OpenedSocket open_inbound_udp(const core::Endpoint& local, const core::HostTarget& client) {
+    const bool v4 = client.address.is_v4();
+    const int fd = socket(family_of(client.address), SOCK_DGRAM | socket_flags, 0);
+    if (fd < 0) return failed(fd, errno);
+    set_up(fd, v4);
+    const SocketAddress here(local.address, local.port, client.scope);
+    if (!set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) || bind(fd, here.get(), here.size()) != 0)
+        return failed(fd, errno);
+    const SocketAddress peer(client.address, client.port, client.scope);
+    if (connect(fd, peer.get(), peer.size()) != 0) return failed(fd, errno);
+    return {.fd = fd, .mtu = path_mtu(fd, v4)};
+}
+
 OpenedSocket open_echo(uint16_t guest_id, const wire::IpAddress& target) {
     const bool v4 = target.is_v4();
     const int fd = socket(family_of(target), SOCK_DGRAM | socket_flags,

@@ -20,6 +20,10 @@ struct OpenedSocket {
 /// choice.
 OpenedSocket open_udp(uint16_t guest_port, const core::HostTarget& target);
 
+/// A UDP socket between `client` and the address and port that it sent to, beside the listener
+/// there. Datagrams of others may be in it: those that came before it was connected.
+OpenedSocket open_inbound_udp(const core::Endpoint& local, const core::HostTarget& client);
+
 /// A ping socket (icmp(7), net.ipv4.ping_group_range) with the guest's identifier where that is
 /// free; where ping sockets are not allowed a raw one, with an identifier of its own because the
 /// kernel does not keep raw sockets' apart.

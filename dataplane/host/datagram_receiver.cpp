@@ -9,7 +9,9 @@
 
 #include "dataplane/core/chain.hpp"
 #include "dataplane/core/icmp_error.hpp"
+#include "dataplane/host/datagram_control.hpp"
 #include "dataplane/wire/icmp.hpp"
+#include "dataplane/wire/ip_protocol.hpp"
 
 namespace pasta::host {
 
@@ -26,29 +28,21 @@ constexpr int max_errors = 64;
 /// Pending errors that one operation steps over to get at datagrams.
 constexpr int max_failures = 4;
 
-int int_of(const cmsghdr* control) {
-    int value = 0;
-    const size_t length =
-        std::min<size_t>(sizeof value, control->cmsg_len - CMSG_LEN(0));  // TOS is one byte
-    std::memcpy(&value, CMSG_DATA(control), length);
-    return value;
-}
-
-core::ReceivedOptions options_of(msghdr& header) {
-    core::ReceivedOptions options;
-    for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
-        const bool v4 = c->cmsg_level == IPPROTO_IP;
-        if (c->cmsg_type == (v4 ? IP_TTL : IPV6_HOPLIMIT))
-            options.hop_limit = static_cast<uint8_t>(int_of(c));
-        else if (c->cmsg_type == (v4 ? IP_TOS : IPV6_TCLASS))
-            options.traffic_class = static_cast<uint8_t>(int_of(c));
-    }
-    return options;
-}
-
-/// Ping sockets take replies from anybody, connected or not.
+/// Ping sockets take replies from anybody, connected or not; a client's socket took what came
+/// before it was connected.
 bool is_from_peer(const DatagramFlow& flow, const SocketAddress& source) {
-    return flow.id.kind() != FlowKind::echo || source.ip() == flow.target.address;
+    if (flow.id.kind() == FlowKind::echo) return source.ip() == flow.target.address;
+    return !flow.local || (source.ip() == flow.target.address && source.port() == flow.target.port);
+}
+
+/// Another client's datagram in the flow's socket, as the listener would have got it.
+Arrival arrival_of(const DatagramFlow& flow, const SocketAddress& source) {
+    Arrival arrival;
+    arrival.listener = {flow.key.port, ListenSide::host, wire::protocol_udp, flow.key.guest_port};
+    arrival.client = {source.ip().value_or(wire::IpAddress{}), source.port(), std::nullopt,
+                      source.scope()};
+    arrival.local = *flow.local;
+    return arrival;
 }
 
 /// IPv4's raw sockets deliver the IP header too. False when nothing is left.
@@ -83,8 +77,9 @@ bool parse_error(msghdr& header, core::DatagramError& out) {
 
 }  // namespace
 
-DatagramReceiver::DatagramReceiver(core::ChunkCache& chunks)
+DatagramReceiver::DatagramReceiver(core::ChunkCache& chunks, std::vector<Arrival>& arrivals)
     : chunks_(chunks),
+      arrivals_(arrivals),
       overflow_(std::make_unique_for_overwrite<uint8_t[]>(max_slots * overflow_size)) {}
 
 void DatagramReceiver::read(core::DatagramEngine& engine, DatagramFlow& flow) {
@@ -101,14 +96,26 @@ void DatagramReceiver::read(core::DatagramEngine& engine, DatagramFlow& flow) {
         Chain datagram = assemble(static_cast<size_t>(i), headers_[i].msg_len);
         if (datagram.empty()) continue;
         most_chunks = std::max<size_t>(most_chunks, datagram.count);
-        if (is_from_peer(flow, slots_[i].source) && strip_ip_header(chunks_, flow, datagram))
-            engine.on_datagram(flow, datagram, options_of(headers_[i].msg_hdr));
-        else
-            chunks_.unref(datagram);
+        deliver(engine, flow, static_cast<size_t>(i), datagram);
     }
     release();
     const bool drained = n < static_cast<int>(slots) && !errors_left;
     engine.on_read_done(flow, drained ? ReadEnd::drained : ReadEnd::more, most_chunks);
+}
+
+void DatagramReceiver::deliver(core::DatagramEngine& engine, DatagramFlow& flow, size_t slot,
+                               Chain datagram) {
+    const SocketAddress& source = slots_[slot].source;
+    const core::ReceivedOptions options = received_options(headers_[slot].msg_hdr);
+    if (is_from_peer(flow, source)) {
+        if (strip_ip_header(chunks_, flow, datagram)) engine.on_datagram(flow, datagram, options);
+    } else if (flow.local) {
+        Arrival& stray = arrivals_.emplace_back(arrival_of(flow, source));
+        stray.payload = datagram;
+        stray.options = options;
+    } else {
+        chunks_.unref(datagram);
+    }
 }
 
 /// Allocates the chunks and lays out the message headers; returns the number of slots.

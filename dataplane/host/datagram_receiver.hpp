@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "dataplane/core/datagram_engine.hpp"
+#include "dataplane/host/arrival.hpp"
 #include "dataplane/host/socket_address.hpp"
 
 namespace pasta::host {
@@ -18,7 +19,9 @@ namespace pasta::host {
 /// overflow area, from which they are copied, so that a datagram is never cut.
 class DatagramReceiver {
   public:
-    explicit DatagramReceiver(core::ChunkCache& chunks);
+    /// Datagrams that came into a client's flow before it was connected, from other clients, go to
+    /// `arrivals`.
+    DatagramReceiver(core::ChunkCache& chunks, std::vector<Arrival>& arrivals);
 
     /// Executes a read operation of `flow`, whose socket is open.
     void read(core::DatagramEngine& engine, core::DatagramFlow& flow);
@@ -39,12 +42,15 @@ class DatagramReceiver {
     };
 
     size_t prepare(const core::ReadPlan& plan);
+    void deliver(core::DatagramEngine& engine, core::DatagramFlow& flow, size_t slot,
+                 core::Chain datagram);
     int receive(core::DatagramEngine& engine, core::DatagramFlow& flow, size_t slots);
     core::Chain assemble(size_t slot, size_t length);
     bool drain_errors(core::DatagramEngine& engine, core::DatagramFlow& flow);
     void release();
 
     core::ChunkCache& chunks_;
+    std::vector<Arrival>& arrivals_;
     std::array<core::ChunkId, max_chunks> chunk_ids_;
     size_t chunk_count_ = 0;
     std::array<Slot, max_slots> slots_;

@@ -8,6 +8,16 @@ namespace pasta::host {
 
 using core::SocketOpKind;
 
+namespace {
+
+OpenedSocket open_socket(const core::DatagramFlow& flow, SocketOpKind kind) {
+    if (kind == SocketOpKind::echo_open) return open_echo(flow.key.guest_port, flow.target.address);
+    return flow.local ? open_inbound_udp(*flow.local, flow.target)
+                      : open_udp(flow.key.guest_port, flow.target);
+}
+
+}  // namespace
+
 void DatagramSockets::execute(const core::SocketOp& op) {
     switch (op.kind) {
         case SocketOpKind::udp_open:
@@ -16,6 +26,8 @@ void DatagramSockets::execute(const core::SocketOp& op) {
             return send(udp_, op.flow);
         case SocketOpKind::udp_read:
             return read(udp_, op.flow);
+        case SocketOpKind::udp_reject:
+            return reject(op.flow);
         case SocketOpKind::echo_open:
             return open(echo_, op.flow, op.kind);
         case SocketOpKind::echo_send:
@@ -33,9 +45,7 @@ void DatagramSockets::execute(const core::SocketOp& op) {
 void DatagramSockets::open(core::DatagramEngine& engine, core::FlowId id, SocketOpKind kind) {
     core::DatagramFlow* flow = engine.find(id);
     if (flow == nullptr) return;
-    const OpenedSocket socket = kind == SocketOpKind::udp_open
-                                    ? open_udp(flow->key.guest_port, flow->target)
-                                    : open_echo(flow->key.guest_port, flow->target.address);
+    const OpenedSocket socket = open_socket(*flow, kind);
     if (socket.fd < 0) return engine.on_open_failed(id, socket.error);
     if (!poller_.add(socket.fd, id)) {
         close(socket.fd);
@@ -49,6 +59,13 @@ void DatagramSockets::open(core::DatagramEngine& engine, core::FlowId id, Socket
 
 void DatagramSockets::send(core::DatagramEngine& engine, core::FlowId id) {
     if (core::DatagramFlow* flow = engine.start_send(id)) sender_.send(engine, *flow);
+}
+
+void DatagramSockets::reject(core::FlowId id) {
+    core::DatagramFlow* flow = udp_.find(id);
+    if (flow == nullptr) return;
+    const wire::Bytes message = arena_.bytes(flow->rejection.head);
+    udp_.on_rejected(*flow, icmp_.send(message, flow->local->address, flow->target));
 }
 
 void DatagramSockets::read(core::DatagramEngine& engine, core::FlowId id) {

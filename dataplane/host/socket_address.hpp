@@ -18,8 +18,8 @@ class SocketAddress {
   public:
     /// Room for the kernel to write to: capacity() bytes at out().
     SocketAddress() = default;
-    /// `port` in host byte order.
-    SocketAddress(const wire::IpAddress& address, uint16_t port) {
+    /// `port` in host byte order; `scope` is the interface of a link-local address.
+    SocketAddress(const wire::IpAddress& address, uint16_t port, uint32_t scope = 0) {
         if (address.is_v4()) {
             v4_.sin_family = AF_INET;
             v4_.sin_port = htons(port);
@@ -27,6 +27,7 @@ class SocketAddress {
         } else {
             v6_.sin6_family = AF_INET6;
             v6_.sin6_port = htons(port);
+            v6_.sin6_scope_id = scope;
             std::memcpy(&v6_.sin6_addr, address.octets.data(), 16);
         }
     }
@@ -43,6 +44,8 @@ class SocketAddress {
     }
     /// In host byte order.
     uint16_t port() const { return ntohs(v6_.sin6_port); }
+    /// Interface of a link-local address, else 0.
+    uint32_t scope() const { return family() == AF_INET6 ? v6_.sin6_scope_id : 0; }
 
   private:
     static_assert(offsetof(sockaddr_in, sin_port) == offsetof(sockaddr_in6, sin6_port));

@@ -28,6 +28,13 @@ bool SocketPoller::add(int fd, core::FlowId flow) {
     return epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
+bool SocketPoller::add_shared(int fd, core::FlowId listener) {
+    epoll_event event{};
+    event.events = EPOLLIN | EPOLLEXCLUSIVE;
+    event.data.u64 = listener.packed();
+    return epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
 void SocketPoller::add_wakeup(int fd) {
     epoll_event event{};
     event.events = EPOLLIN;
@@ -36,7 +43,7 @@ void SocketPoller::add_wakeup(int fd) {
         throw std::system_error(errno, std::generic_category(), "epoll_ctl");
 }
 
-void SocketPoller::remove_wakeup(int fd) {
+void SocketPoller::remove(int fd) {
     epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
 }
 

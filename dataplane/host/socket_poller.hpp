@@ -13,8 +13,8 @@
 
 namespace pasta::host {
 
-/// Edge-triggered readiness of flows' sockets, and wake-ups by descriptors that are no flow's
-/// (ports, mailboxes), which are level-triggered and only end the sleep.
+/// Edge-triggered readiness of flows' sockets, level-triggered readiness of listeners, and wake-ups
+/// by descriptors that are neither's (ports, mailboxes), which only end the sleep.
 class SocketPoller {
   public:
     /// One reported socket.
@@ -32,9 +32,14 @@ class SocketPoller {
     /// Watches a flow's socket, edge-triggered for input, output and hang-up. It leaves the set
     /// when it is closed. False when the kernel refuses (out of memory or watches).
     bool add(int fd, core::FlowId flow);
-    /// A descriptor whose readability ends a sleep; `remove_wakeup` before it is closed elsewhere.
+    /// Watches a listener's socket, which other sets have too, for clients: level-triggered, and
+    /// each client wakes one of the sleepers. False when the kernel refuses.
+    bool add_shared(int fd, core::FlowId listener);
+    /// A descriptor whose readability ends a sleep.
     void add_wakeup(int fd);
-    void remove_wakeup(int fd);
+    /// Those that are added by the two functions before leave the set before they are closed, for
+    /// others may have them open too.
+    void remove(int fd);
 
     /// Waits up to `timeout` ns (0: not at all, never: without limit) and returns the flows'
     /// events, valid until the next call.

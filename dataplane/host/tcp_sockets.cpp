@@ -11,6 +11,7 @@
 
 #include "dataplane/core/tcp_constants.hpp"
 #include "dataplane/host/socket_address.hpp"
+#include "dataplane/host/socket_option.hpp"
 
 namespace pasta::host {
 
@@ -19,15 +20,10 @@ using core::SocketResult;
 
 namespace {
 
-void set_option(int fd, int level, int name, int value) {
-    // Each is an optimisation or a nicety: a kernel that refuses one still serves the flow.
-    setsockopt(fd, level, name, &value, sizeof value);
-}
-
-void close_with_reset(int fd) {
-    const linger abort{1, 0};
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
-    close(fd);
+/// Each is an optimisation or a nicety: a kernel that refuses one still serves the flow.
+void set_up(int fd) {
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);  // the namespace's TCP has decided when to send
+    set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1);  // RFC 6093: urgent data stays in the stream
 }
 
 /// Opens a socket and starts to connect it. On failure returns -1 with errno set.
@@ -35,8 +31,7 @@ int start_connect(const core::HostTarget& target) {
     const SocketAddress remote(target.address, target.port);
     const int fd = socket(remote.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -1;
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);  // the namespace's TCP has decided when to send
-    set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1);  // RFC 6093: urgent data stays in the stream
+    set_up(fd);
     bool ok = true;
     if (target.source) {
         const SocketAddress local(*target.source, 0);
@@ -104,6 +99,13 @@ void TcpSockets::connect(core::FlowId id) {
     if (fd < 0) return engine_.on_connect_failed(id, errno);
     engine_.on_socket(id, fd);
     if (!poller_.add(fd, id)) engine_.on_connect_failed(id, ENOMEM);
+}
+
+void TcpSockets::accept(const core::FlowKey& key, int fd) {
+    const core::FlowId id = engine_.accept(key, fd);
+    if (!id) return close_with_reset(fd);
+    set_up(fd);
+    if (!poller_.add(fd, id)) engine_.on_read(id, {}, SocketResult::error, ENOMEM);
 }
 
 void TcpSockets::on_ready(core::FlowId id, const core::Readiness& ready) {

@@ -19,6 +19,8 @@ class TcpSockets {
         : poller_(poller), context_(context), engine_(engine) {}
 
     void execute(const core::SocketOp& op);
+    /// Begins the flow of an accepted connection (see TcpEngine::accept); takes over `fd`.
+    void accept(const core::FlowKey& key, int fd);
     /// Finishes connect(2), or passes the readiness on.
     void on_ready(core::FlowId flow, const core::Readiness& ready);
 

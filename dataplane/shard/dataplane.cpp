@@ -125,10 +125,36 @@ void Dataplane::attach(const core::PortConfig& config,
 }
 
 io::PortStatistics Dataplane::detach(core::PortId id) {
+    for (auto next = listeners_.begin(); next != listeners_.end();) {
+        const auto listener = next++;
+        if (listener->second.port == id) unlisten(listener->first);
+    }
     io::PortStatistics sum;
     for (auto& worker : workers_)
         in_worker(*worker, [&](Shard& shard) { sum += shard.detach(id); });
     return sum;
+}
+
+host::ListenerId Dataplane::listen(const host::ListenerConfig& config, io::UniqueFd socket) {
+    if (!host::prepare_listener(socket.get(), config))
+        throw std::system_error(errno, std::generic_category(), "cannot set up a listener");
+    const host::ListenerId id = next_listener_++;
+    const int fd = socket.get();
+    listeners_.emplace(id, Listener{config.port, std::move(socket)});
+    try {
+        for (auto& worker : workers_)
+            in_worker(*worker, [&](Shard& shard) { shard.listen(id, config, fd); });
+    } catch (...) {
+        unlisten(id);
+        throw;
+    }
+    return id;
+}
+
+void Dataplane::unlisten(host::ListenerId id) {
+    for (auto& worker : workers_)
+        in_worker(*worker, [&](Shard& shard) { shard.unlisten(id); });
+    listeners_.erase(id);
 }
 
 void Dataplane::rekey(const core::SipKey& flow_hash) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -10,6 +11,7 @@
 #include "dataplane/core/counters.hpp"
 #include "dataplane/io/chunk_ring.hpp"
 #include "dataplane/io/frame_port.hpp"
+#include "dataplane/io/unique_fd.hpp"
 #include "dataplane/shard/shard.hpp"
 
 namespace pasta::shard {
@@ -49,8 +51,14 @@ class Dataplane {
     /// Serves a namespace: queues[i] by worker (config.first_worker + i) modulo all; as many as
     /// config.workers.
     void attach(const core::PortConfig& config, std::vector<std::unique_ptr<io::FramePort>> queues);
-    /// Stops serving it and closes its queues; returns the sum of their statistics.
+    /// Stops serving it and closes its queues and listeners; returns the sum of their statistics.
     io::PortStatistics detach(core::PortId id);
+    /// Serves the clients of a socket in the name of an attached namespace. The socket is bound,
+    /// and non-blocking; TCP's listens, UDP's may not share its port (it will, with its flows).
+    /// Throws std::system_error.
+    host::ListenerId listen(const host::ListenerConfig& config, io::UniqueFd socket);
+    /// Closes it. Flows that began there go on.
+    void unlisten(host::ListenerId id);
     /// A new secret for the choice of flows' owners.
     void rekey(const core::SipKey& flow_hash);
 
@@ -78,10 +86,17 @@ class Dataplane {
     template <typename Work>
     void in_worker(Worker& worker, Work&& work);
 
+    struct Listener {
+        core::PortId port;
+        io::UniqueFd socket;
+    };
+
     const IdlePolicy idle_;
     const core::Time spin_window_;
     const core::Time rest_window_;
     PostOffice post_;
+    std::map<host::ListenerId, Listener> listeners_;
+    host::ListenerId next_listener_ = 1;
     std::vector<std::unique_ptr<Worker>> workers_;
 };
 

@@ -1,4 +1,4 @@
-// What crosses threads: frames from shard to shard, commands from control to shard.
+// What crosses threads: frames and clients from shard to shard, commands from control to shard.
 #pragma once
 
 #include <cstddef>

@@ -8,10 +8,19 @@
 namespace pasta::shard {
 
 PostOffice::PostOffice(uint16_t shards) : old_flows_(shards) {
-    for (size_t i = 0; i < size_t{shards} * shards; ++i)
+    for (size_t i = 0; i < size_t{shards} * shards; ++i) {
         boxes_.push_back(std::make_unique<Mailbox<Handover>>(box_capacity));
+        arrivals_.push_back(std::make_unique<Mailbox<host::Arrival>>(arrivals_capacity));
+    }
     for (uint16_t i = 0; i < shards; ++i)
         wakeups_.push_back(std::make_unique<Wakeup>());
+}
+
+bool PostOffice::has_mail(uint16_t shard) {
+    for (uint16_t from = 0; from < shards(); ++from)
+        if (from != shard && (!box(from, shard).empty() || !arrivals(from, shard).empty()))
+            return true;
+    return false;
 }
 
 Shard::Shard(uint16_t index, core::ChunkArena& arena, io::ChunkRing& chunks, PostOffice& post,
@@ -22,7 +31,8 @@ Shard::Shard(uint16_t index, core::ChunkArena& arena, io::ChunkRing& chunks, Pos
       cache_(arena, chunks, std::min(max_stock, arena.size() / 8 / post.shards())),
       engine_(cache_, secrets, {index, post.shards(), secrets.flow_hash, false}),
       tcp_sockets_(poller_, engine_.context(), engine_.tcp()),
-      datagram_sockets_(poller_, engine_.context(), engine_.udp(), engine_.echo()) {
+      datagram_sockets_(poller_, engine_.context(), engine_.udp(), engine_.echo(), arrivals_),
+      listeners_(poller_, cache_, engine_.context().counters) {
     engine_.context().ack_delay = core::tcp_ack_delay;
     poller_.add_wakeup(post_.wakeup(index_).fd());
 }
@@ -36,6 +46,11 @@ Shard::~Shard() {
         for (size_t n; (n = post_.box(from, index_).pop(mail_)) != 0;)
             for (Handover& mail : std::span{mail_}.first(n))
                 cache_.unref(mail.frame);
+    for (uint16_t from = 0; from < post_.shards(); ++from)
+        for (size_t n; (n = post_.arrivals(from, index_).pop(arrival_mail_)) != 0;)
+            arrivals_.insert(arrivals_.end(), arrival_mail_.begin(), arrival_mail_.begin() + n);
+    for (host::Arrival& arrival : arrivals_)
+        host::turn_away(arrival, cache_);
 }
 
 Turn Shard::run_once(core::Time now, core::Time patience) {
@@ -46,7 +61,9 @@ Turn Shard::run_once(core::Time now, core::Time patience) {
     size_t work = frames + drain_mailboxes();
     work += run_commands();
     work += poll_sockets(work == 0 ? sleep_time(now, patience) : 0);
+    work += begin_arrivals();
     engine_.run_timers();
+    listeners_.run_timers(engine_.now());
     work += execute_socket_ops();
     engine_.flush();
     work += transmit_frames();
@@ -83,7 +100,9 @@ size_t Shard::drain_mailboxes() {
         const size_t n = post_.box(from, index_).pop(mail_);
         for (size_t i = 0; i < n; ++i)
             handle(mail_[i].port, mail_[i].frame, mail_[i].hops);
-        total += n;
+        const size_t clients = post_.arrivals(from, index_).pop(arrival_mail_);
+        arrivals_.insert(arrivals_.end(), arrival_mail_.begin(), arrival_mail_.begin() + clients);
+        total += n + clients;
     }
     return total;
 }
@@ -118,12 +137,12 @@ bool Shard::post(Command& command) {
 
 // How long poll_sockets() may sleep: not while anything waits to be done without an event.
 core::Time Shard::sleep_time(core::Time now, core::Time patience) {
-    if (patience == 0 || !engine_.context().ops.empty()) return 0;
+    if (patience == 0 || !engine_.context().ops.empty() || !arrivals_.empty()) return 0;
     for (const Served& served : ports_) {
         if (served.port->tx_pending()) return 0;
         if (served.port->starved()) patience = std::min(patience, starved_patience);
     }
-    const core::Time deadline = engine_.next_deadline();
+    const core::Time deadline = std::min(engine_.next_deadline(), listeners_.next_deadline());
     if (deadline <= now) return 0;
     return std::min(patience, deadline == core::never ? core::never : deadline - now);
 }
@@ -132,10 +151,7 @@ size_t Shard::poll_sockets(core::Time timeout) {
     Wakeup& wakeup = post_.wakeup(index_);
     if (timeout != 0) {
         wakeup.going_to_sleep();
-        bool mail = !commands_.empty();
-        for (uint16_t from = 0; from < post_.shards() && !mail; ++from)
-            mail = from != index_ && !post_.box(from, index_).empty();
-        if (mail) timeout = 0;
+        if (!commands_.empty() || post_.has_mail(index_)) timeout = 0;
     }
     const bool slept = timeout != 0;
     const auto events = poller_.wait(timeout);
@@ -144,6 +160,8 @@ size_t Shard::poll_sockets(core::Time timeout) {
     for (const auto& event : events) {
         if (event.flow.kind() == core::FlowKind::tcp)
             tcp_sockets_.on_ready(event.flow, event.ready);
+        else if (event.flow.kind() == core::FlowKind::listener)
+            listeners_.on_ready(event.flow, engine_.now(), arrivals_);
         else
             engine_.on_ready(event.flow, event.ready);
     }
@@ -212,7 +230,7 @@ io::PortStatistics Shard::detach(core::PortId id) {
         std::find_if(ports_.begin(), ports_.end(), [id](const Served& s) { return s.id == id; });
     if (served == ports_.end()) return statistics;
     statistics = served->port->statistics();
-    poller_.remove_wakeup(served->port->wait_fd());
+    poller_.remove(served->port->wait_fd());
     ports_.erase(served);
     return statistics;
 }

@@ -13,6 +13,7 @@
 
 #include "dataplane/core/engine.hpp"
 #include "dataplane/host/datagram_sockets.hpp"
+#include "dataplane/host/listeners.hpp"
 #include "dataplane/host/socket_poller.hpp"
 #include "dataplane/host/tcp_sockets.hpp"
 #include "dataplane/io/chunk_ring.hpp"
@@ -30,6 +31,11 @@ class PostOffice {
 
     uint16_t shards() const { return static_cast<uint16_t>(wakeups_.size()); }
     Mailbox<Handover>& box(uint16_t from, uint16_t to) { return *boxes_[from * shards() + to]; }
+    Mailbox<host::Arrival>& arrivals(uint16_t from, uint16_t to) {
+        return *arrivals_[from * shards() + to];
+    }
+    /// Whether anything is there for a shard.
+    bool has_mail(uint16_t shard);
     Wakeup& wakeup(uint16_t shard) { return *wakeups_[shard]; }
     /// Flows of each shard whose owner was chosen with an older secret; each written by its shard.
     std::atomic<uint64_t>& old_flows(uint16_t shard) { return old_flows_[shard]; }
@@ -38,8 +44,10 @@ class PostOffice {
 
   private:
     static constexpr size_t box_capacity = 1023;
+    static constexpr size_t arrivals_capacity = 255;
 
     std::vector<std::unique_ptr<Mailbox<Handover>>> boxes_;
+    std::vector<std::unique_ptr<Mailbox<host::Arrival>>> arrivals_;
     std::vector<std::unique_ptr<Wakeup>> wakeups_;
     std::vector<std::atomic<uint64_t>> old_flows_;
     std::atomic<bool> rekeying_{false};
@@ -76,6 +84,10 @@ class Shard {
     void attach(const core::PortConfig& config, std::unique_ptr<io::FramePort> port);
     /// Stops serving it; the port is closed. Returns its statistics.
     io::PortStatistics detach(core::PortId id);
+    /// Serves a listener of a namespace, if that is one of this shard's; `socket` is prepared and
+    /// stays open until unlisten(). Throws std::system_error.
+    void listen(host::ListenerId id, const host::ListenerConfig& config, int socket);
+    void unlisten(host::ListenerId id) { listeners_.remove(id); }
     /// A new secret for the choice of flows' owners.
     void rekey(const core::SipKey& flow_hash);
     core::Engine& engine() { return engine_; }
@@ -114,6 +126,11 @@ class Shard {
     Turn classify(size_t work, size_t frames, uint64_t bytes);
     uint64_t bytes_moved();
     void handle(core::PortId port, core::Chain frame, uint16_t hops);
+    size_t begin_arrivals();
+    void begin(host::Arrival& arrival);
+    bool name_flow(host::Arrival& arrival);
+    bool splice(host::Arrival& arrival);
+    void hand_over(uint16_t to, host::Arrival& arrival);
     void update_limits();
     void publish();
     core::Time sleep_time(core::Time now, core::Time patience);
@@ -125,11 +142,14 @@ class Shard {
     core::Engine engine_;
     host::SocketPoller poller_;
     host::TcpSockets tcp_sockets_;
+    std::vector<host::Arrival> arrivals_;  ///< clients whose flows are to begin
     host::DatagramSockets datagram_sockets_;
+    host::Listeners listeners_;
     Mailbox<Command*> commands_{63};
     std::vector<Served> ports_;
     std::array<core::Chain, burst> frames_;
     std::array<Handover, burst> mail_;
+    std::array<host::Arrival, burst> arrival_mail_;
 };
 
 }  // namespace pasta::shard

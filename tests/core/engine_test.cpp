@@ -189,6 +189,50 @@ TEST_F(EngineTest, guest_mac_is_relearned_from_frames) {
     EXPECT_EQ(engine().context().port(attached)->guest_mac, link.src_mac);
 }
 
+TEST_F(EngineTest, guest_address_is_learned_from_packets) {
+    inject(tcp_syn());
+    EXPECT_EQ(engine().context().port(attached)->seen4, guest4);
+}
+
+TEST_F(EngineTest, unreachable_of_the_guest_ends_the_connection_that_it_is_about) {
+    const FlowKey key{guest4, peer4, 80, 5000, attached, wire::protocol_tcp};
+    ASSERT_TRUE(engine().tcp().accept(key, 7));
+    const auto slice = engine().context().port(attached)->tx.front_slice(0);
+    const auto syn = arena.bytes(slice);
+    const test::GuestPackets guest{.src = guest4, .dst = peer4};
+    inject(guest.unreachable(syn.subspan(14)));
+    EXPECT_EQ(engine().tcp().flows(), 0u);
+    EXPECT_EQ(counters().drop_ignored.value(), 0u);
+    inject(guest.unreachable(syn.subspan(14)));
+    EXPECT_EQ(counters().drop_ignored.value(), 1u) << "of no connection";
+    EXPECT_THAT(ops(), ::testing::ElementsAre(SocketOpKind::tcp_abort));
+    sent();
+}
+
+TEST_F(EngineTest, unreachable_goes_to_the_owner_of_the_flow_that_it_is_about) {
+    attach([](PortConfig& c) { c.workers = 2; }, 2);
+    FlowKey key{guest4, peer4, 80, 5000, attached, wire::protocol_tcp};
+    while (engine(1).inbound_owner(key, 0) != 1)
+        ++key.peer_port;
+    ASSERT_TRUE(engine(1).tcp().accept(key, 7));
+    TxQueue& tx = engine(1).context().port(attached)->tx;
+    const auto syn = arena.bytes(tx.front_slice(0));
+    Chain chain =
+        copy_in(cache, test::GuestPackets{.src = guest4, .dst = peer4}.unreachable(syn.subspan(14)),
+                rx_headroom);
+    EXPECT_EQ(engine(0).on_frame(attached, chain), 1);
+    EXPECT_EQ(engine(1).on_frame(attached, chain, 1), std::nullopt);
+    EXPECT_EQ(engine(1).tcp().flows(), 0u);
+}
+
+TEST_F(EngineTest, clients_are_not_begun_while_shards_disagree_or_the_port_is_gone) {
+    const FlowKey key{guest4, peer4, 80, 5000, attached, wire::protocol_tcp};
+    EXPECT_EQ(engine().inbound_owner(key, 0), 0);
+    EXPECT_EQ(engine().inbound_owner(key, 100), std::nullopt);
+    engine().detach(attached);
+    EXPECT_EQ(engine().inbound_owner(key, 0), std::nullopt);
+}
+
 TEST_F(EngineTest, frame_of_another_shards_flow_is_left_to_the_caller) {
     attach([](PortConfig& c) { c.workers = 2; }, 2);
     int here = 0, there = 0;

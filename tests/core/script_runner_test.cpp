@@ -7,6 +7,7 @@
 //                           "win N" is compared when given
 //   >                       the guest receives nothing (more)
 //   host connected          connect(2) ends; or: host failed ERRNO-NAME
+//   host accepts            a client's connection for the guest comes in
 //   host sends N            the peer's data arrives; likewise: host closes, host resets
 //   host takes N            the socket takes N bytes from now on; or: host takes all
 //   expect NAME N           of the host's socket: taken, read, shut, closed, aborted; or of the
@@ -109,6 +110,8 @@ class Script : public test::TcpFixture, public ::testing::WithParamInterface<std
         words >> what >> argument;
         if (what == "connected")
             connected(current);
+        else if (what == "accepts")
+            client_connects();
         else if (what == "failed")
             engine.on_connect_failed(socket().flow, error_named(argument));
         else if (what == "sends")

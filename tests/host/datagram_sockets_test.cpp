@@ -4,7 +4,6 @@
 
 #include <gmock/gmock.h>
 #include <net/if.h>
-#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 
@@ -15,6 +14,7 @@
 #include "dataplane/core/icmp_error.hpp"
 #include "dataplane/host/socket_address.hpp"
 #include "dataplane/host/socket_option.hpp"
+#include "tests/host/own_netns.hpp"
 #include "tests/support/core_fixture.hpp"
 #include "tests/support/guest_packets.hpp"
 
@@ -100,16 +100,7 @@ class Peer {
 
 class DatagramSocketsTest : public test::CoreFixture {
   protected:
-    static void SetUpTestSuite() {
-        ASSERT_EQ(unshare(CLONE_NEWNET), 0)
-            << "needs CAP_SYS_ADMIN for a network namespace: " << std::strerror(errno);
-        const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        ifreq request{};
-        std::strcpy(request.ifr_name, "lo");
-        request.ifr_flags = IFF_UP;
-        ASSERT_EQ(ioctl(fd, SIOCSIFFLAGS, &request), 0);
-        close(fd);
-    }
+    static void SetUpTestSuite() { test::enter_own_netns(); }
     void SetUp() override { allow_ping_sockets(false); }
     void TearDown() override {
         udp.close_port(0);
@@ -170,7 +161,8 @@ class DatagramSocketsTest : public test::CoreFixture {
     core::UdpEngine udp{context, 256};
     core::EchoEngine echo{context, 256};
     SocketPoller poller;
-    DatagramSockets sockets{poller, context, udp, echo};
+    std::vector<Arrival> arrivals;
+    DatagramSockets sockets{poller, context, udp, echo, arrivals};
 };
 
 TEST_F(DatagramSocketsTest, udp_round_trip_of_every_size) {

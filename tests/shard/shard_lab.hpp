@@ -30,6 +30,7 @@ inline core::PortConfig lab_config(uint16_t workers) {
     config.guest_mac = {{0x02, 0, 0, 0, 0, 2}};
     config.mtu = 1500;
     config.workers = workers;
+    config.address4 = core::Prefix{lab_guest, 24};
     config.gateway4 = lab_gateway;
     config.host_loopback4 = lab_gateway;
     config.router_advertisements = false;

@@ -34,17 +34,7 @@ void GuestTcp::finish(End end) {
 
 void GuestTcp::connect(Time now) {
     state_ = State::syn_sent;
-    Header syn;
-    syn.src_port = options_.guest_port;
-    syn.dst_port = options_.peer_port;
-    syn.seq = options_.iss;
-    syn.flags = tcp_syn;
-    syn.window = static_cast<uint16_t>(std::min(options_.receive_buffer, 65535u));
-    syn.mss = options_.mss;
-    syn.window_scale = options_.window_scale;
-    out_.push_back({syn, 0, 0});
-    snd_nxt_ = options_.iss + 1;
-    rto_deadline_ = now + (initial_rto << retries_);
+    send_syn(tcp_syn, now);
 }
 
 void GuestTcp::write(uint64_t bytes, Time now) {
@@ -76,6 +66,23 @@ void GuestTcp::abort() {
 }
 
 // Sending.
+
+void GuestTcp::send_syn(uint8_t flags, Time now) {
+    Header syn;
+    syn.src_port = options_.guest_port;
+    syn.dst_port = options_.peer_port;
+    syn.seq = options_.iss;
+    syn.ack = rcv_nxt_;
+    syn.flags = flags;
+    syn.window = static_cast<uint16_t>(std::min(options_.receive_buffer, 65535u));
+    syn.mss = options_.mss;
+    // An answer offers what the question did (RFC 7323, 1.3).
+    if (flags == tcp_syn || snd_scale_known_) syn.window_scale = options_.window_scale;
+    if (flags != tcp_syn) rcv_edge_ = rcv_nxt_ + syn.window;
+    out_.push_back({syn, 0, 0});
+    snd_nxt_ = options_.iss + 1;
+    rto_deadline_ = now + (initial_rto << retries_);
+}
 
 uint32_t GuestTcp::window() const {
     const auto held = static_cast<uint32_t>(unread());
@@ -152,10 +159,11 @@ void GuestTcp::start_rto(Time now) {
 void GuestTcp::on_rto(Time now) {
     rto_deadline_ = core::never;
     if (state_ == State::time_wait) return finish(End::in_order);
-    const unsigned limit = state_ == State::syn_sent ? syn_retries : data_retries;
+    const unsigned limit = opening() ? syn_retries : data_retries;
     if (in_flight() != 0 && retries_ >= limit) return finish(End::timed_out);
     retries_ = std::min(retries_ + 1, 40u);
     if (state_ == State::syn_sent) return connect(now);
+    if (state_ == State::syn_received) return send_syn(tcp_syn | tcp_ack, now);
     start_rto(now);
     if (in_flight() != 0) {
         recovering_ = true;
@@ -188,7 +196,9 @@ Time GuestTcp::next_deadline() const {
 
 void GuestTcp::on_segment(const Header& h, std::span<const uint8_t> payload, Time now) {
     if (state_ == State::closed) return;
+    if (state_ == State::listen) return on_listen(h, now);
     if (state_ == State::syn_sent) return on_syn_sent(h, now);
+    if (state_ == State::syn_received && !on_syn_received(h, now)) return;
     keepalive_deadline_ = now + keepalive_idle;
     keepalives_ = 0;
     if (!acceptable(h, static_cast<uint32_t>(payload.size()))) {
@@ -213,24 +223,60 @@ void GuestTcp::on_syn_sent(const Header& h, Time now) {
     if (!h.has(tcp_ack) || h.ack != options_.iss + 1) return;
     if (h.has(tcp_rst)) return finish(End::refused);
     if (!h.has(tcp_syn)) return;
+    learn_from_syn(h);
+    establish(h, h.window, now);
+    send_ack();
+    output(now);
+}
+
+void GuestTcp::learn_from_syn(const Header& h) {
     irs_ = h.seq;
     rcv_nxt_ = rcv_edge_ = h.seq + 1;
-    snd_una_ = h.ack;
-    snd_wnd_ = h.window;
-    snd_wl1_ = h.seq;
-    snd_wl2_ = h.ack;
+    snd_scale_known_ = h.window_scale.has_value();
     if (options_.window_scale && h.window_scale) {
         snd_scale_ = *h.window_scale;
         rcv_scale_ = *options_.window_scale;
     }
     mss_ = std::min<uint32_t>(h.mss.value_or(536), options_.link_mss);
+}
+
+void GuestTcp::establish(const Header& h, uint32_t window, Time now) {
+    snd_una_ = h.ack;
+    snd_wnd_ = window;
+    snd_wl1_ = h.seq;
+    snd_wl2_ = h.ack;
     cwnd_ = 10 * mss_;
     retries_ = 0;
     rto_deadline_ = core::never;
     keepalive_deadline_ = now + keepalive_idle;
     state_ = State::established;
-    send_ack();
-    output(now);
+}
+
+void GuestTcp::on_listen(const Header& h, Time now) {
+    if (h.has(tcp_rst)) return;
+    if (h.has(tcp_ack) || !h.has(tcp_syn)) return complain("not a SYN for a listener");
+    learn_from_syn(h);
+    state_ = State::syn_received;
+    send_syn(tcp_syn | tcp_ack, now);
+}
+
+// True when the segment established the connection and is to be processed as any other.
+bool GuestTcp::on_syn_received(const Header& h, Time now) {
+    if (h.has(tcp_rst)) {
+        if (h.seq == rcv_nxt_) finish(End::reset);
+        return false;
+    }
+    if (h.has(tcp_syn)) {
+        if (h.seq != irs_) complain("another SYN");
+        send_syn(tcp_syn | tcp_ack, now);
+        return false;
+    }
+    if (!h.has(tcp_ack) || h.ack != snd_nxt_) {
+        complain("a wrong answer to the SYN,ACK");
+        return false;
+    }
+    establish(h, uint32_t{h.window} << snd_scale_, now);
+    return true;
 }
 
 bool GuestTcp::acceptable(const Header& h, uint32_t length) {

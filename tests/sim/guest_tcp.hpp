@@ -38,7 +38,9 @@ struct GuestSegment {
 class GuestTcp {
   public:
     enum class State : uint8_t {
+        listen,
         syn_sent,
+        syn_received,
         established,
         fin_wait_1,
         fin_wait_2,
@@ -55,12 +57,15 @@ class GuestTcp {
 
     // The application.
     void connect(core::Time now);
+    void listen() { state_ = State::listen; }
     void write(uint64_t bytes, core::Time now);
     void close_write(core::Time now);
     /// Takes up to `bytes` from the receive buffer; returns how many.
     uint64_t read(uint64_t bytes, core::Time now);
     void abort();
     State state() const { return state_; }
+    /// Before the connection exists.
+    bool opening() const { return state_ <= State::syn_received; }
     End end() const { return end_; }
     uint64_t unread() const { return received_ - consumed_; }
     /// Bytes received in order.
@@ -82,7 +87,7 @@ class GuestTcp {
   private:
     using Header = wire::TcpHeader;
 
-    bool synchronised() const { return state_ != State::syn_sent && state_ != State::closed; }
+    bool synchronised() const { return !opening() && state_ != State::closed; }
     uint32_t window() const;
     uint64_t offset_of(uint32_t seq) const { return seq - options_.iss - 1; }
     uint32_t in_flight() const { return snd_nxt_ - snd_una_; }
@@ -92,6 +97,7 @@ class GuestTcp {
     // Sending.
     Header header(uint8_t flags, uint32_t seq);
     void emit(uint8_t flags, uint32_t seq, uint32_t length = 0);
+    void send_syn(uint8_t flags, core::Time now);
     void send_ack() { emit(wire::tcp_ack, snd_nxt_); }
     void output(core::Time now);
     bool output_one(core::Time now);
@@ -100,7 +106,11 @@ class GuestTcp {
     void on_rto(core::Time now);
 
     // Receiving.
+    void learn_from_syn(const Header& header);
+    void establish(const Header& header, uint32_t window, core::Time now);
     void on_syn_sent(const Header& header, core::Time now);
+    void on_listen(const Header& header, core::Time now);
+    bool on_syn_received(const Header& header, core::Time now);
     bool acceptable(const Header& header, uint32_t length);
     void on_reset(const Header& header);
     bool process_ack(const Header& header, bool bare, core::Time now);
@@ -121,6 +131,7 @@ class GuestTcp {
     uint32_t snd_una_, snd_nxt_;
     uint32_t snd_wnd_ = 0, snd_wl1_ = 0, snd_wl2_ = 0;
     uint8_t snd_scale_ = 0, rcv_scale_ = 0;
+    bool snd_scale_known_ = false;  ///< the peer offered scaling
     uint32_t mss_ = 536;
     uint32_t cwnd_ = 0, recover_ = 0;
     bool recovering_ = false;

@@ -116,7 +116,11 @@ TcpScript choose_tcp(Random& random, const Setup& setup, uint16_t number) {
     const uint64_t last = random.below(3);  // both at once, or one after the other
     script.guest_app.closes_after_eof = last == 1;
     script.remote_app.closes_after_eof = last == 2;
-    if (random.chance(0.1))
+    script.inbound = random.chance(0.4);
+    if (script.inbound && random.chance(0.15))
+        script.listening =
+            random.pick<Listening>({Listening::refuses, Listening::unreachable, Listening::silent});
+    if (!script.inbound && random.chance(0.1))
         script.connect_error = random.pick<int>({ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH});
     script.fails_at_once = random.chance(0.2);
     script.connect_delay = random.below(random.chance(0.8) ? millisecond : 3 * second);

@@ -50,7 +50,7 @@ void SimShard::deliver(core::FlowId flow, ByteVector datagram) {
 }
 
 bool SimShard::busy() {
-    return !received_.empty() || !mail_.empty() || !ready_.empty() ||
+    return !received_.empty() || !mail_.empty() || !arrivals_.empty() || !ready_.empty() ||
            !engine_.context().ops.empty() || !engine_.context().port(options_.port.id)->tx.empty();
 }
 
@@ -68,6 +68,10 @@ void SimShard::turn(core::Time now) {
         mail_.pop_front();
         handle(mail.frame, mail.hops);
     }
+    for (size_t n = arrivals_.size(); n > 0; --n) {
+        handle(arrivals_.front());
+        arrivals_.pop_front();
+    }
     poll();
     engine_.run_timers();
     core::SocketOps& ops = engine_.context().ops;
@@ -82,6 +86,19 @@ void SimShard::turn(core::Time now) {
 void SimShard::handle(core::Chain frame, unsigned hops) {
     const auto elsewhere = engine_.on_frame(options_.port.id, frame, hops);
     if (elsewhere) host_.hand_over(*elsewhere, {frame, hops + 1});
+}
+
+void SimShard::handle(const SimArrival& arrival) {
+    const auto owner = engine_.inbound_owner(arrival.key, arrival.hops);
+    if (!owner) return host_.turn_away(arrival.key);
+    if (*owner != options_.index)
+        return host_.hand_over(*owner, SimArrival{arrival.key, arrival.hops + 1});
+    const int fd = next_fd_++;
+    const core::FlowId id = engine_.tcp().accept(arrival.key, fd);
+    if (!id) return host_.complain("a client was refused");
+    tcp_.emplace(fd,
+                 std::pair{id, host_.accept_tcp(arrival.key, [this, fd] { ready_.insert(fd); })});
+    ready_.insert(fd);
 }
 
 // Reports sockets as epoll and TcpSockets::on_ready do.

@@ -40,17 +40,28 @@ struct SimHandover {
     unsigned hops = 0;
 };
 
+/// A client's connection on its way to the shard that owns its flow.
+struct SimArrival {
+    core::FlowKey key;
+    unsigned hops = 0;
+};
+
 /// What the shards of one simulation share, and what they tell its owner.
 struct SimHost {
     virtual ~SimHost() = default;
     /// The result of socket(2) and connect(2) for a TCP flow: a socket, or an errno.
     virtual std::pair<HostSocket*, int> open_tcp(const core::FlowKey& key,
                                                  std::function<void()> on_edge) = 0;
+    /// accept(2) of the client that arrived.
+    virtual HostSocket* accept_tcp(const core::FlowKey& key, std::function<void()> on_edge) = 0;
+    /// The client could not be served.
+    virtual void turn_away(const core::FlowKey& key) = 0;
     /// A datagram or echo message that the host sends; answers come by SimShard::deliver().
     virtual void on_datagram(uint16_t shard, core::FlowId flow, const core::FlowKey& key,
                              ByteVector payload) = 0;
     virtual void on_frame_to_guest(ByteVector frame, const core::TxFrame& info) = 0;
     virtual void hand_over(uint16_t to, SimHandover mail) = 0;
+    virtual void hand_over(uint16_t to, SimArrival arrival) = 0;
     virtual void complain(const std::string& what) = 0;
     /// Flows of any shard that were made with an older secret exist, or a new one is on its way.
     virtual bool searching() const = 0;
@@ -72,6 +83,7 @@ class SimShard {
     /// A frame from the guest comes in; it is lost when no chunk is free.
     void receive(std::span<const uint8_t> frame);
     void receive(const SimHandover& mail) { mail_.push_back(mail); }
+    void receive(const SimArrival& arrival) { arrivals_.push_back(arrival); }
     /// A datagram for a flow's socket; ignored when the socket is gone.
     void deliver(core::FlowId flow, ByteVector datagram);
     /// One turn of the loop.
@@ -89,6 +101,7 @@ class SimShard {
     };
 
     void handle(core::Chain frame, unsigned hops);
+    void handle(const SimArrival& arrival);
     void poll();
     void execute(const core::SocketOp& op);
     void execute_datagram(const core::SocketOp& op);
@@ -109,6 +122,7 @@ class SimShard {
     core::Engine engine_;
     std::deque<core::Chain> received_;
     std::deque<SimHandover> mail_;
+    std::deque<SimArrival> arrivals_;
     std::map<int, std::pair<core::FlowId, HostSocket*>> tcp_;
     std::map<int, DatagramSocket> datagram_;
     std::set<int> ready_;

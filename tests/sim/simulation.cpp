@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "dataplane/core/inbound.hpp"
+
 #include "tests/sim/setup.hpp"
 
 namespace pasta::sim {
@@ -27,6 +29,8 @@ core::PortConfig port_config(const Setup& setup) {
     config.mtu = setup.mtu;
     config.workers = setup.shards;
     config.router_advertisements = false;
+    config.address4 = core::Prefix{guest_address(false), 24};
+    config.address6 = core::Prefix{guest_address(true), 64};
     return config;
 }
 
@@ -83,9 +87,8 @@ Simulation::Simulation(uint64_t seed, uint16_t shards)
                                        arena_, source_, random_, *this));
     for (uint16_t i = 0; i < setup_.tcp; ++i) {
         const TcpScript script = choose_tcp(random_, setup_, i);
-        tcp_[script.key.guest_port] = std::make_unique<TcpConversation>(
-            script, events_, random_,
-            [this](const TcpScript& s, const GuestSegment& segment) { send_segment(s, segment); });
+        tcp_[script.key.guest_port] =
+            std::make_unique<TcpConversation>(script, events_, random_, *this);
     }
     for (uint16_t i = 0; i < setup_.datagram; ++i)
         add_datagrams(static_cast<uint16_t>(20000 + i));
@@ -180,6 +183,27 @@ void Simulation::send_segment(const TcpScript& script, const GuestSegment& segme
     ByteVector frame = packets(script.key.guest.is_v6()).ip(wire::protocol_tcp, upper);
     if (frame.size() < 60 && random_.chance(0.5)) frame.resize(60, 0xaa);  // Ethernet's padding
     from_guest_.send(std::move(frame));
+}
+
+// About a bare segment that the guest received.
+void Simulation::send_unreachable(const TcpScript& script, const wire::TcpHeader& header) {
+    const bool v6 = script.key.guest.is_v6();
+    const test::GuestPackets p = packets(v6);
+    const test::GuestPackets received{.src = p.dst, .dst = p.src};
+    ByteVector segment(wire::tcp_header_size(header));
+    header.emit(segment);
+    const ByteVector frame = received.ip(wire::protocol_tcp, segment);
+    from_guest_.send(p.unreachable(wire::Bytes{frame}.subspan(14)));
+}
+
+// A worker of the host accepts the connection, any of them.
+void Simulation::connect_to_host(const TcpScript& script) {
+    const size_t shard = random_.below(shards_.size());
+    const auto key =
+        core::inbound_key(*shards_[shard]->engine().context().port(0), wire::protocol_tcp,
+                          script.key.peer, script.key.peer_port, script.key.guest_port);
+    if (!key || *key != script.key) return complain("a client became another flow");
+    shards_[shard]->receive(SimArrival{*key});
 }
 
 void Simulation::on_frame_from_guest(const ByteVector& frame) {
@@ -286,6 +310,10 @@ std::pair<HostSocket*, int> Simulation::open_tcp(const core::FlowKey& key,
     return found->second->open(std::move(on_edge));
 }
 
+HostSocket* Simulation::accept_tcp(const core::FlowKey& key, std::function<void()> on_edge) {
+    return tcp_.at(key.guest_port)->accepted(std::move(on_edge));
+}
+
 // The peer answers most datagrams with an echo of them.
 void Simulation::on_datagram(uint16_t shard, core::FlowId flow, const core::FlowKey& key,
                              ByteVector payload) {
@@ -310,6 +338,12 @@ void Simulation::hand_over(uint16_t to, SimHandover mail) {
                   [this, to, mail] { shards_[to]->receive(mail); });
 }
 
+void Simulation::hand_over(uint16_t to, SimArrival arrival) {
+    ++summary_.handed_over;
+    events_.after(random_.below(100 * core::microsecond),
+                  [this, to, arrival] { shards_[to]->receive(arrival); });
+}
+
 // The judgement.
 
 std::string Simulation::verdict() {
@@ -330,6 +364,7 @@ std::string Simulation::verdict_on_counters() {
         up += c.tcp_bytes_to_sock.value();
         down += c.tcp_bytes_to_tap.value();
         summary_.tcp += c.tcp_opened.value();
+        summary_.inbound += c.tcp_accepted.value();
         summary_.retransmits += c.tcp_retransmits.value();
         if (c.frames_from_tap.value() != shard->frames_received())
             return "frames_from_tap is not what came";

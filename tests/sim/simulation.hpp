@@ -6,11 +6,12 @@
 
 #include "tests/sim/setup.hpp"
 #include "tests/sim/sim_shard.hpp"
+#include "tests/sim/tcp_conversation.hpp"
 #include "tests/support/guest_packets.hpp"
 
 namespace pasta::sim {
 
-class Simulation final : public SimHost {
+class Simulation final : public SimHost, public TcpConversation::Network {
   public:
     /// All else follows from the seed.
     Simulation(uint64_t seed, uint16_t shards);
@@ -20,7 +21,8 @@ class Simulation final : public SimHost {
     std::string run();
 
     struct Summary {
-        size_t tcp = 0;  ///< connections
+        size_t tcp = 0;      ///< connections
+        size_t inbound = 0;  ///< of clients, begun
         uint64_t bytes_up = 0, bytes_down = 0, retransmits = 0, handed_over = 0;
         size_t replies = 0;
         core::Time duration = 0;
@@ -47,7 +49,9 @@ class Simulation final : public SimHost {
 
     // From the guest.
     test::GuestPackets packets(bool v6);
-    void send_segment(const TcpScript& script, const GuestSegment& segment);
+    void send_segment(const TcpScript& script, const GuestSegment& segment) override;
+    void send_unreachable(const TcpScript& script, const wire::TcpHeader& header) override;
+    void connect_to_host(const TcpScript& script) override;
     void on_frame_from_guest(const ByteVector& frame);
     // To the guest.
     void on_frame_at_guest(const ByteVector& frame);
@@ -60,10 +64,13 @@ class Simulation final : public SimHost {
     // SimHost
     std::pair<HostSocket*, int> open_tcp(const core::FlowKey& key,
                                          std::function<void()> on_edge) override;
+    HostSocket* accept_tcp(const core::FlowKey& key, std::function<void()> on_edge) override;
+    void turn_away(const core::FlowKey& key) override { tcp_.at(key.guest_port)->turn_away(); }
     void on_datagram(uint16_t shard, core::FlowId flow, const core::FlowKey& key,
                      ByteVector payload) override;
     void on_frame_to_guest(ByteVector frame, const core::TxFrame& info) override;
     void hand_over(uint16_t to, SimHandover mail) override;
+    void hand_over(uint16_t to, SimArrival arrival) override;
     void complain(const std::string& what) override {
         if (complaint_.empty()) complaint_ = what;
     }

@@ -32,7 +32,7 @@ std::vector<uint64_t> seeds() {
 class SimulationTest : public ::testing::TestWithParam<uint16_t> {};
 
 TEST_P(SimulationTest, EveryByteArrivesAndNothingIsLeftBehind) {
-    uint64_t tcp = 0, bytes = 0, retransmits = 0, handed_over = 0, replies = 0;
+    uint64_t tcp = 0, inbound = 0, bytes = 0, retransmits = 0, handed_over = 0, replies = 0;
     for (const uint64_t seed : seeds()) {
         Simulation simulation(seed, GetParam());
         ASSERT_EQ(simulation.run(), "")
@@ -42,13 +42,15 @@ TEST_P(SimulationTest, EveryByteArrivesAndNothingIsLeftBehind) {
             << " and --gtest_filter=*NothingIsLeftBehind/" << GetParam();
         const Simulation::Summary& s = simulation.summary();
         tcp += s.tcp;
+        inbound += s.inbound;
         bytes += s.bytes_up + s.bytes_down;
         retransmits += s.retransmits;
         handed_over += s.handed_over;
         replies += s.replies;
     }
-    std::cout << tcp << " connections, " << (bytes >> 20) << " MiB, " << retransmits
-              << " retransmissions, " << replies << " replies, " << handed_over << " hand-overs\n";
+    std::cout << tcp << " connections, " << inbound << " clients, " << (bytes >> 20) << " MiB, "
+              << retransmits << " retransmissions, " << replies << " replies, " << handed_over
+              << " hand-overs\n";
 }
 
 INSTANTIATE_TEST_SUITE_P(Shards, SimulationTest, ::testing::Values(1, 2),

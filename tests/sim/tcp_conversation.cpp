@@ -5,21 +5,27 @@
 namespace pasta::sim {
 
 TcpConversation::TcpConversation(const TcpScript& script, EventQueue& events, Random& random,
-                                 Send send)
+                                 Network& network)
     : script_(script),
       events_(events),
       random_(random),
-      send_(std::move(send)),
+      network_(network),
       guest_(script.guest, random) {
-    events_.after(script.start, [this] {
-        started_ = true;
-        guest_.connect(events_.now());
-        pump();
-    });
+    events_.after(script.start, [this] { start(); });
     if (script.guest_app.reset_at != core::never)
         events_.after(script.start + script.guest_app.reset_at, [this] { guest_reset(); });
     if (script.remote_app.reset_at != core::never)
         events_.after(script.start + script.remote_app.reset_at, [this] { remote_reset(); });
+}
+
+void TcpConversation::start() {
+    started_ = true;
+    if (!script_.inbound)
+        guest_.connect(events_.now());
+    else if (script_.listening == Listening::accepts)
+        guest_.listen();
+    if (script_.inbound) network_.connect_to_host(script_);
+    pump();
 }
 
 // The guest.
@@ -27,8 +33,8 @@ TcpConversation::TcpConversation(const TcpScript& script, EventQueue& events, Ra
 // Sends what the guest has to send, and sees to its application and its timers.
 void TcpConversation::pump() {
     for (const GuestSegment& segment : guest_.take_segments())
-        send_(script_, segment);
-    const bool open = guest_.state() != GuestTcp::State::syn_sent;
+        network_.send_segment(script_, segment);
+    const bool open = !guest_.opening();
     if (open && guest_written_ < script_.guest_app.bytes)
         after_pause(script_.guest_app.write_pause, guest_writing_, &TcpConversation::guest_write);
     if (guest_.unread() != 0)
@@ -81,8 +87,8 @@ void TcpConversation::guest_read() {
 
 void TcpConversation::guest_close_if_done() {
     const AppScript& app = script_.guest_app;
-    if (guest_closed_ || guest_.state() == GuestTcp::State::syn_sent ||
-        guest_.state() == GuestTcp::State::closed || guest_written_ < app.bytes)
+    if (guest_closed_ || guest_.opening() || guest_.state() == GuestTcp::State::closed ||
+        guest_written_ < app.bytes)
         return;
     if (app.closes_after_eof && (!guest_.eof() || guest_.unread() != 0)) return;
     guest_closed_ = true;
@@ -94,14 +100,26 @@ void TcpConversation::on_segment(const wire::TcpHeader& header, std::span<const 
     if (guest_.state() != GuestTcp::State::closed) {
         guest_.on_segment(header, payload, events_.now());
     } else if (started_ && !gone_ && !header.has(wire::tcp_rst)) {
-        GuestSegment reset;
-        reset.header.src_port = header.dst_port;
-        reset.header.dst_port = header.src_port;
-        reset.header.seq = header.ack;
-        reset.header.flags = wire::tcp_rst;
-        send_(script_, reset);
+        on_unserved(header);
     }
     pump();
+}
+
+// A segment of no connection.
+void TcpConversation::on_unserved(const wire::TcpHeader& header) {
+    if (script_.listening == Listening::silent) return;
+    if (script_.listening == Listening::unreachable)
+        return network_.send_unreachable(script_, header);
+    GuestSegment reset;
+    reset.header.src_port = header.dst_port;
+    reset.header.dst_port = header.src_port;
+    reset.header.seq = header.ack;
+    reset.header.flags = wire::tcp_rst;
+    if (!header.has(wire::tcp_ack)) {
+        reset.header.ack = header.seq + 1;
+        reset.header.flags = wire::tcp_rst | wire::tcp_ack;
+    }
+    network_.send_segment(script_, reset);
 }
 
 void TcpConversation::on_unreachable() {
@@ -115,12 +133,7 @@ std::pair<HostSocket*, int> TcpConversation::open(std::function<void()> on_edge)
     if (attempts_++ < script_.exhausted) return {nullptr, EMFILE};
     if (script_.connect_error != 0 && script_.fails_at_once)
         return {nullptr, script_.connect_error};
-    sockets_.push_back(std::make_unique<HostSocket>(script_.buffers, script_.guest.sent,
-                                                    script_.guest.expected, std::move(on_edge)));
-    HostSocket* socket = sockets_.back().get();
-    socket->on_remote_news = [this, socket] {
-        if (socket == socket_) remote_news();
-    };
+    HostSocket* socket = make_socket(std::move(on_edge));
     events_.after(script_.connect_delay, [this, socket] {
         socket->finish_connect(script_.connect_error);
         if (!socket->connected()) return;
@@ -128,6 +141,23 @@ std::pair<HostSocket*, int> TcpConversation::open(std::function<void()> on_edge)
         remote_news();
     });
     return {socket, 0};
+}
+
+HostSocket* TcpConversation::accepted(std::function<void()> on_edge) {
+    socket_ = make_socket(std::move(on_edge));
+    socket_->finish_connect(0);
+    remote_news();
+    return socket_;
+}
+
+HostSocket* TcpConversation::make_socket(std::function<void()> on_edge) {
+    sockets_.push_back(std::make_unique<HostSocket>(script_.buffers, script_.guest.sent,
+                                                    script_.guest.expected, std::move(on_edge)));
+    HostSocket* socket = sockets_.back().get();
+    socket->on_remote_news = [this, socket] {
+        if (socket == socket_) remote_news();
+    };
+    return socket;
 }
 
 void TcpConversation::remote_news() {
@@ -186,7 +216,11 @@ uint64_t TcpConversation::host_gave() const {
 // The judgement.
 
 bool TcpConversation::over() const {
-    if (!started_ || guest_.state() != GuestTcp::State::closed) return false;
+    if (!started_) return false;
+    if (script_.inbound && socket_ == nullptr && !turned_away_) return false;
+    // Whoever listens may never have heard of a client that gave up, or was turned away.
+    if (guest_.state() != GuestTcp::State::closed && guest_.state() != GuestTcp::State::listen)
+        return false;
     for (const auto& socket : sockets_)
         if (socket->open()) return false;
     return true;
@@ -204,6 +238,9 @@ std::string TcpConversation::verdict() const {
         const bool fine = end == aborted || end == timed_out || (!silent && end == refused);
         return fine ? "" : describe() + ": the failed connect was not passed on";
     }
+    if (turned_away_) return "";
+    if (script_.inbound && script_.listening != Listening::accepts)
+        return remote_reset_ || socket_->remote_saw_reset() ? "" : describe() + ": not refused";
     const bool remote_knows = socket_ == nullptr || remote_reset_ || socket_->remote_saw_reset() ||
                               (remote_closed_ && socket_->remote_saw_eof());
     if (end == aborted) return remote_knows ? "" : describe() + ": the peer saw no end";

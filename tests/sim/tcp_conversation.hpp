@@ -22,8 +22,13 @@ struct AppScript {
     bool silently = false;                       ///< as if switched off: nobody is told
 };
 
+/// What becomes of a client's SYN in the namespace.
+enum class Listening : uint8_t { accepts, refuses, unreachable, silent };
+
 struct TcpScript {
     core::FlowKey key;
+    bool inbound = false;                      ///< the remote application connects
+    Listening listening = Listening::accepts;  ///< of inbound ones
     core::Time start = 0;
     GuestTcpOptions guest;
     HostSocket::Buffers buffers;
@@ -36,9 +41,16 @@ struct TcpScript {
 
 class TcpConversation {
   public:
-    using Send = std::function<void(const TcpScript&, const GuestSegment&)>;
+    /// The network of a conversation.
+    struct Network {
+        virtual ~Network() = default;
+        virtual void send_segment(const TcpScript& script, const GuestSegment& segment) = 0;
+        virtual void send_unreachable(const TcpScript& script, const wire::TcpHeader& header) = 0;
+        /// The remote application connects to the host; open() follows, or turn_away().
+        virtual void connect_to_host(const TcpScript& script) = 0;
+    };
 
-    TcpConversation(const TcpScript& script, EventQueue& events, Random& random, Send send);
+    TcpConversation(const TcpScript& script, EventQueue& events, Random& random, Network& network);
 
     const TcpScript& script() const { return script_; }
     // For the network.
@@ -46,6 +58,10 @@ class TcpConversation {
     void on_unreachable();
     /// socket(2) and connect(2), as SimHost::open_tcp.
     std::pair<HostSocket*, int> open(std::function<void()> on_edge);
+    /// A client's connection, as accept(2) gives it.
+    HostSocket* accepted(std::function<void()> on_edge);
+    /// The host could not serve the client.
+    void turn_away() { turned_away_ = true; }
 
     /// Bytes that all of the host's sockets accepted and handed out.
     uint64_t host_took() const;
@@ -59,6 +75,9 @@ class TcpConversation {
 
   private:
     void after_pause(core::Time pause, bool& scheduled, void (TcpConversation::*step)());
+    void start();
+    HostSocket* make_socket(std::function<void()> on_edge);
+    void on_unserved(const wire::TcpHeader& header);
     void pump();
     void guest_reset();
     void guest_write();
@@ -74,12 +93,12 @@ class TcpConversation {
     const TcpScript script_;
     EventQueue& events_;
     Random& random_;
-    Send send_;
+    Network& network_;
     GuestTcp guest_;
     std::vector<std::unique_ptr<HostSocket>> sockets_;
     HostSocket* socket_ = nullptr;  ///< the connection's, once there is one
 
-    bool started_ = false, gone_ = false;
+    bool started_ = false, gone_ = false, turned_away_ = false;
     uint64_t guest_written_ = 0, remote_written_ = 0;
     bool guest_closed_ = false, remote_closed_ = false, remote_reset_ = false;
     unsigned attempts_ = 0;

@@ -68,12 +68,32 @@ struct GuestPackets {
         std::vector<uint8_t> upper(wire::IcmpEcho::size);
         wire::IcmpEcho{type, 0, 0, id, sequence}.emit(upper);
         upper.insert(upper.end(), payload.begin(), payload.end());
-        const uint32_t pseudo = dst.is_v4()
-                                    ? 0
-                                    : wire::pseudo_header_sum(src, dst, protocol(),
-                                                              static_cast<uint32_t>(upper.size()));
-        wire::store_be16(&upper[2], wire::checksum_finish(wire::checksum_add(upper, pseudo)));
-        return upper;
+        return with_checksum(std::move(upper));
+    }
+    /// "Host unreachable", or "port unreachable", about a packet that came from `dst`.
+    std::vector<uint8_t> unreachable(wire::Bytes quoted, bool port = false) const {
+        std::vector<uint8_t> message(wire::IcmpError::size);
+        wire::IcmpError error;
+        if (dst.is_v4()) {
+            error.type = wire::icmpv4::destination_unreachable;
+            error.code = port ? wire::icmpv4::port_unreachable : wire::icmpv4::host_unreachable;
+        } else {
+            error.type = wire::icmpv6::destination_unreachable;
+            error.code = port ? wire::icmpv6::port_unreachable : wire::icmpv6::address_unreachable;
+        }
+        error.emit(message);
+        message.insert(message.end(), quoted.begin(), quoted.end());
+        return ip(protocol(), with_checksum(std::move(message)));
+    }
+    /// Puts the right checksum into an ICMP message.
+    std::vector<uint8_t> with_checksum(std::vector<uint8_t> message) const {
+        const uint32_t pseudo =
+            dst.is_v4() ? 0
+                        : wire::pseudo_header_sum(src, dst, protocol(),
+                                                  static_cast<uint32_t>(message.size()));
+        wire::store_be16(&message[2], 0);
+        wire::store_be16(&message[2], wire::checksum_finish(wire::checksum_add(message, pseudo)));
+        return message;
     }
     uint8_t protocol() const { return dst.is_v4() ? wire::protocol_icmp : wire::protocol_icmpv6; }
     uint8_t request_type() const {

@@ -27,6 +27,7 @@ struct GuestSegment {
 
     GuestSegment& win(uint16_t field) { return header.window = field, *this; }
     GuestSegment& data(size_t bytes) { return length = bytes, *this; }
+    GuestSegment& acks(uint32_t number) { return header.ack = number, *this; }
     GuestSegment& flags(uint8_t more) { return header.flags |= more, *this; }
     GuestSegment& without(uint8_t flag) {
         return header.flags = static_cast<uint8_t>(header.flags & ~flag), *this;
@@ -199,6 +200,22 @@ class TcpFixture : public CoreFixture {
         return syn_ack;
     }
 
+    /// A client of the host has connected; `queued` bytes of its stream are there already. The
+    /// guest has not had the SYN before output().
+    void client_connects(size_t queued = 0) {
+        our_iss = 0;
+        HostSocket& s = sockets[++current];
+        s.readable = queued;
+        s.flow = engine.accept(flow_key(), current);
+        if (s.flow)
+            ready(current, {.readable = queued != 0, .writable = true});
+        else
+            s.aborted = true;  // by the caller
+    }
+    core::FlowKey flow_key() const {
+        return {link.src, link.dst, guest_port, peer_port, 0, wire::protocol_tcp};
+    }
+
     // Time.
     /// Lets all that is due until now + `duration` happen, each thing at its time.
     void pass(core::Time duration) {
@@ -215,8 +232,7 @@ class TcpFixture : public CoreFixture {
     }
     /// Chooses a time at which our initial sequence number will be `iss`.
     void choose_iss(uint32_t iss) {
-        const core::FlowKey key{link.src, link.dst, guest_port, peer_port, 0, wire::protocol_tcp};
-        const auto base = static_cast<uint32_t>(core::hash(context.secrets.isn, key));
+        const auto base = static_cast<uint32_t>(core::hash(context.secrets.isn, flow_key()));
         context.now = (uint64_t{1} << 32 | (iss - base)) * 4 * core::microsecond;
         context.timers.advance(context.now, unused_);
     }

@@ -1,0 +1,82 @@
+// Clients of listeners: from the shard that met them to the one that serves them.
+
+#include <cerrno>
+#include <system_error>
+
+#include "dataplane/core/inbound.hpp"
+#include "dataplane/shard/shard.hpp"
+
+namespace pasta::shard {
+
+using host::Arrival;
+using host::ListenSide;
+
+// Beginning a flow may make other datagrams arrive, those of clients that came between.
+size_t Shard::begin_arrivals() {
+    const size_t n = arrivals_.size();
+    for (size_t i = 0; i < n; ++i) {
+        Arrival arrival = arrivals_[i];
+        begin(arrival);
+    }
+    arrivals_.erase(arrivals_.begin(), arrivals_.begin() + static_cast<ptrdiff_t>(n));
+    return n;
+}
+
+void Shard::begin(Arrival& arrival) {
+    core::Counters& counters = engine_.context().counters;
+    if (arrival.hops == 0) {
+        if (splice(arrival)) return;
+        if (!name_flow(arrival)) {
+            ++counters.inbound_unanswerable;
+            return host::turn_away(arrival, cache_);
+        }
+    }
+    const auto owner = engine_.inbound_owner(arrival.key, arrival.hops);
+    if (!owner) {
+        ++counters.drop_no_owner;
+        host::turn_away(arrival, cache_);
+    } else if (*owner != index_) {
+        hand_over(*owner, arrival);
+    } else if (arrival.socket >= 0) {
+        tcp_sockets_.accept(arrival.key, arrival.socket);
+    } else {
+        engine_.udp().on_inbound(arrival.key, arrival.client, arrival.local, arrival.payload,
+                                 arrival.options);
+    }
+}
+
+// As whom the namespace sees the client; false when it cannot.
+bool Shard::name_flow(Arrival& arrival) {
+    const core::Port* port = engine_.context().port(arrival.listener.port);
+    if (port == nullptr || arrival.listener.side == ListenSide::ns) return false;
+    const auto key = core::inbound_key(*port, arrival.listener.protocol, arrival.client.address,
+                                       arrival.client.port, arrival.listener.target_port);
+    if (!key) return false;
+    arrival.key = *key;
+    return true;
+}
+
+// Clients that never become frames: those of the host's loopback, and all of a namespace's own
+// listeners. False when this one is not to be, or cannot be, spliced.
+bool Shard::splice(Arrival&) {
+    return false;
+}
+
+void Shard::hand_over(uint16_t to, Arrival& arrival) {
+    core::Counters& counters = engine_.context().counters;
+    ++arrival.hops;
+    if (!post_.arrivals(index_, to).push(arrival)) {
+        ++counters.drop_mailbox_full;
+        return host::turn_away(arrival, cache_);
+    }
+    ++counters.inbound_handed_over;
+    post_.wakeup(to).notify();
+}
+
+void Shard::listen(host::ListenerId id, const host::ListenerConfig& config, int socket) {
+    if (engine_.context().port(config.port) == nullptr) return;
+    if (!listeners_.add(id, config, socket))
+        throw std::system_error(errno, std::generic_category(), "cannot watch a listener");
+}
+
+}  // namespace pasta::shard
