@@ -141,7 +141,7 @@ void TcpEngine::send_syn_ack(TcpFlow& flow) {
     header.flags = tcp_syn | tcp_ack;
     // Not scaled in a SYN (RFC 7323, 2.2).
     header.window = static_cast<uint16_t>(std::min(receive_room(flow), 65535u));
-    flow.rcv_edge = flow.rcv_nxt + header.window;
+    flow.rcv_edge = seq_max(flow.rcv_edge, flow.rcv_nxt + header.window);
     header.mss = static_cast<uint16_t>(tcp_mss_for_mtu(port->config.mtu, flow.key.guest.is_v4()));
     if (flow.peer_scales) header.window_scale = flow.rcv_scale;
     const Envelope envelope{port->config.our_mac, flow.guest_mac, flow.key.peer, flow.key.guest,
