@@ -72,12 +72,30 @@ class Sink(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class SlowSink(http.server.BaseHTTPRequestHandler):
+    """PUT reads the body at `rate` bytes a second and prints how much it has, each time."""
+
+    rate = 0
+
+    def do_PUT(self) -> None:
+        taken, start = 0, time.monotonic()
+        while data := self.connection.recv(self.rate // 20):
+            taken += len(data)
+            print(taken, flush=True)
+            time.sleep(max(0.0, start + taken / self.rate - time.monotonic()))
+
+
 class SinkServer(http.server.ThreadingHTTPServer):
     address_family = socket.AF_INET6
 
 
 def serve_sink(port: int) -> None:
     SinkServer((ANY, port), Sink).serve_forever()
+
+
+def serve_slow_sink(port: int, rate: int) -> None:
+    SlowSink.rate = rate
+    SinkServer((ANY, port), SlowSink).serve_forever()
 
 
 def serve_echo(port: int) -> None:
@@ -286,9 +304,9 @@ def half_close(host: str, port: int, size: int) -> None:
 
 
 COMMANDS = {
-    "sink": serve_sink, "echo": serve_echo, "udp-echo-server": serve_udp_echo,
-    "source-port-server": serve_source_port, "resetting": serve_resetting,
-    "witness": serve_witness,
+    "sink": serve_sink, "slow-sink": serve_slow_sink, "echo": serve_echo,
+    "udp-echo-server": serve_udp_echo, "source-port-server": serve_source_port,
+    "resetting": serve_resetting, "witness": serve_witness,
     "connect": connect, "hold": hold, "udp-echo": udp_echo, "udp-error": udp_error,
     "source-port": source_port, "many-ports": many_ports, "read-until-reset": read_until_reset,
     "send-then-reset": send_then_reset, "half-close": half_close,
