@@ -29,7 +29,7 @@ transfer() { # NAME CURL_ARGUMENTS...: in the background, its pid in SPAWNED
     spawn "$1" "$JOB" curl -sS -H Expect: --max-time $((STOP_SECONDS + 60)) "${@:2}"
 }
 
-# A transfer at RATE is under way. It goes on at that rate beside the eight, which move far more.
+# A transfer at RATE is under way. It goes on about so beside the eight, which move far more.
 beside_slow() { # TAKEN_BYTES_COMMAND IPERF_ARGUMENTS...
     local before after
     sleep 1
@@ -40,8 +40,7 @@ beside_slow() { # TAKEN_BYTES_COMMAND IPERF_ARGUMENTS...
     ((after - before >= RATE && after - before <= 8 * RATE))
 }
 
-file_size() { stat -c %s "$LAB_TMP/$1"; }
-downloaded() { file_size slow-download; }
+downloaded() { tail -n 1 "$LAB_TMP/slow.log"; }
 uploaded() { tail -n 1 "$LAB_TMP/slow-sink-8081.log"; }
 
 end_transfer() { # PID
@@ -53,14 +52,14 @@ end_transfer() { # PID
 stop_both() { # DOWNLOAD_PID UPLOAD_PID
     local stopped
     sleep 1
-    stopped=$(file_size stopped-download)
+    stopped=$(stat -c %s "$LAB_TMP/stopped-download")
     say "stopped after $stopped bytes of the download"
     ((stopped > 0 && stopped < 100000000))
     eight_flows $((10 * RATE)) 3
     eight_flows $((10 * RATE)) 3 -R
     sleep $((STOP_SECONDS - 7))
     kill -0 "$1" "$2"
-    expect "$stopped" "$(file_size stopped-download)"
+    expect "$stopped" "$(stat -c %s "$LAB_TMP/stopped-download")"
 }
 
 complete() { # PID SHA256_COMMAND...
@@ -92,13 +91,13 @@ lab_peer 8081 slow-sink "$RATE"
 xdp_start
 RSS_AT_START=$(rss_kib)
 
-transfer slow --limit-rate "$RATE" -o "$LAB_TMP/slow-download" "http://$WORLD4/100MB"
+spawn slow "$JOB" python3 "$LAB_DIR/peer.py" slow-get "$WORLD4" 80 /100MB "$RATE"
 SLOW_PID=$SPAWNED
 check "a slow reader in the namespace stalls nobody" beside_slow downloaded -R
 end_transfer "$SLOW_PID"
 check "and holds no memory" has_not_grown
 
-transfer slow -T "$LAB_FILES/100MB" "http://$WORLD4:8081/"
+transfer slow-upload -T "$LAB_FILES/100MB" "http://$WORLD4:8081/"
 SLOW_PID=$SPAWNED
 check "a slow reader outside stalls nobody" beside_slow uploaded
 check "and holds no more memory than one flow may" has_not_grown
