@@ -58,12 +58,6 @@ std::optional<Contradiction> find_disabled_family(const NamespaceConfig& ns) {
     return std::nullopt;
 }
 
-std::string one_line(std::string message) {
-    const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
-    std::ranges::replace_if(message, is_control, '?');
-    return message;
-}
-
 }  // namespace
 
 ConfigError::ConfigError(std::string message) : std::runtime_error(one_line(std::move(message))) {}

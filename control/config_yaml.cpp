@@ -1,5 +1,6 @@
 // The config file: YAML to Config. One handler for each key, beside its name.
 #include <fmt/format.h>
+#include <yaml-cpp/eventhandler.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -209,6 +210,37 @@ void read_namespaces(const Place& place, std::vector<NamespaceConfig>& out) {
     });
 }
 
+/// Notes where documents begin.
+class DocumentStarts final : public YAML::EventHandler {
+  public:
+    std::vector<YAML::Mark> marks;
+
+    void OnDocumentStart(const YAML::Mark& mark) override { marks.push_back(mark); }
+    void OnDocumentEnd() override {}
+    void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+    void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+    void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  const std::string&) override {}
+    void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                         YAML::EmitterStyle::value) override {}
+    void OnSequenceEnd() override {}
+    void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                    YAML::EmitterStyle::value) override {}
+    void OnMapEnd() override {}
+};
+
+/// Where a second document begins, or what stands behind the first one and belongs to none. Not
+/// by YAML::LoadAll(), which takes a bracket without its other half for endlessly many documents.
+std::optional<YAML::Mark> second_document(const std::string& text) {
+    std::istringstream in(text);
+    YAML::Parser parser(in);
+    DocumentStarts starts;
+    while (starts.marks.size() < 2 && parser.HandleNextDocument(starts)) {
+    }
+    if (starts.marks.size() < 2) return std::nullopt;
+    return starts.marks[1];
+}
+
 Config read_document(const Place& place) {
     Config config;
     place.read_map({
@@ -224,17 +256,17 @@ Config read_document(const Place& place) {
 }  // namespace
 
 Config parse_config(const std::string& text, const std::string& file) {
-    std::vector<YAML::Node> documents;
     try {
-        documents = YAML::LoadAll(text);
+        const std::optional<YAML::Mark> second = second_document(text);
+        if (second)
+            throw ConfigError(
+                fmt::format("{}:{}: a second document, or a bracket too many (one document)", file,
+                            line_number(*second)));
+        return read_document({file, YAML::Load(text)});
     } catch (const YAML::Exception& error) {
         throw ConfigError(
             fmt::format("{}:{}: {} (YAML)", file, line_number(error.mark), error.msg));
     }
-    if (documents.size() > 1)
-        throw ConfigError(fmt::format("{}:{}: a second document (one in a file)", file,
-                                      line_number(documents[1].Mark())));
-    return read_document({file, documents.empty() ? YAML::Node{} : documents.front()});
 }
 
 Config load_config(const std::string& path) {

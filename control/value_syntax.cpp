@@ -229,6 +229,14 @@ constinit const ValueSyntax<std::string> domain_syntax{"a domain name of letters
 constinit const ValueSyntax<Switch> switch_syntax{
     "ipv4, ipv6, tcp, udp, icmp, dhcp, dhcpv6, ndp, ra", read_switch};
 
+std::string one_line(std::string message) {
+    const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+    std::ranges::replace_if(message, is_control, '?');
+    return message;
+}
+
+ValueError::ValueError(std::string message) : std::runtime_error(one_line(std::move(message))) {}
+
 std::string not_allowed(std::string_view text, std::string_view allowed) {
     return fmt::format("{} is not allowed ({})", text.empty() ? "an empty value" : text, allowed);
 }

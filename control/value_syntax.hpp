@@ -13,11 +13,15 @@
 
 namespace pasta::control {
 
-/// A value that cannot be used. what() says what is wrong and in brackets what is allowed, not
-/// where: that is for the reader of the file or of the command line to put in front.
+/// `message` with its control characters replaced, so that what users wrote can be quoted in one
+/// line; a NUL among them would even end the what() of an exception.
+std::string one_line(std::string message);
+
+/// A value that cannot be used. what() says in one line what is wrong and in brackets what is
+/// allowed, not where: that is for the reader of the file or of the command line to put in front.
 class ValueError : public std::runtime_error {
   public:
-    using std::runtime_error::runtime_error;
+    explicit ValueError(std::string message);
 };
 
 /// "TEXT is not allowed (ALLOWED)".

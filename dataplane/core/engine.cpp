@@ -120,7 +120,7 @@ std::optional<uint16_t> Engine::on_frame(PortId id, Chain& frame, unsigned hops)
 std::optional<uint16_t> Engine::on_ip(Port& port, Chain& frame,
                                       const wire::EthernetHeader& ethernet, unsigned hops) {
     const bool enabled =
-        ethernet.ethertype == wire::ethertype_ipv4 ? port.config.ipv4 : port.config.ipv6;
+        ethernet.ethertype == wire::ethertype_ipv4 ? port.config.ipv4 : port.config.serves_ipv6();
     if (!enabled) return drop(frame, context_.counters.drop_disabled), std::nullopt;
     Packet packet{.port = port,
                   .src_mac = ethernet.src,

@@ -11,7 +11,6 @@ namespace {
 
 constexpr uint16_t router_lifetime = 65535;  // seconds, the largest of RFC 8319
 constexpr uint8_t slaac_prefix_length = 64;  // RFC 4862 with RFC 2464 interface identifiers
-constexpr uint32_t ipv6_min_mtu = 1280;      // RFC 8200, 5
 
 /// The prefix to form addresses in. It is on-link only where the host's own prefix covers it;
 /// otherwise (a lone /128, say) its other addresses are reached through us, the router.
@@ -28,13 +27,13 @@ wire::PrefixInformation prefix_information(const Prefix& address) {
 
 size_t advertise_router(const PortConfig& config, const FrameAddresses& addresses,
                         wire::MutableBytes out) {
-    if (!config.ipv6 || !config.ndp || !config.router_advertisements) return 0;
+    if (!config.serves_ipv6() || !config.ndp || !config.router_advertisements) return 0;
     wire::RouterAdvertisement advertisement;
     advertisement.managed = config.dhcpv6 && config.address6;
     advertisement.other = config.dhcpv6;
     advertisement.router_lifetime = router_lifetime;
     advertisement.source_mac = config.our_mac;
-    if (config.mtu >= ipv6_min_mtu) advertisement.mtu = config.mtu;
+    advertisement.mtu = config.mtu;
     if (config.address6) advertisement.prefix = prefix_information(*config.address6);
     advertisement.dns = config.dns;
     advertisement.search = config.search;
@@ -60,7 +59,8 @@ size_t answer_router_solicitation(const PortConfig& config, const NdpFrame& requ
 size_t answer_neighbor_solicitation(const PortConfig& config, const NdpFrame& request,
                                     wire::MutableBytes out) {
     const auto solicitation = wire::NeighborSolicitation::parse(request.message);
-    if (!config.ipv6 || !config.ndp || !solicitation || request.ip.src.is_unspecified()) return 0;
+    if (!config.serves_ipv6() || !config.ndp || !solicitation || request.ip.src.is_unspecified())
+        return 0;
     if (!solicitation->target.is_unicast() || solicitation->target.is_loopback()) return 0;
     if (config.address6 && solicitation->target == config.address6->address) return 0;
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "dataplane/wire/address.hpp"
+#include "dataplane/wire/ipv6.hpp"
 
 namespace pasta::core {
 
@@ -64,6 +65,9 @@ struct PortConfig {
     /// Port 53 and 853 of dns_forward reach dns_host; one pair for each family.
     std::optional<wire::IpAddress> dns_forward4, dns_host4;
     std::optional<wire::IpAddress> dns_forward6, dns_host6;
+
+    /// False as well on a link that is too small for IPv6 (RFC 8200, 5).
+    bool serves_ipv6() const { return ipv6 && mtu >= wire::ipv6_min_mtu; }
 };
 
 }  // namespace pasta::core

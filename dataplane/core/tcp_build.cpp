@@ -144,7 +144,7 @@ void TcpEngine::send_syn(TcpFlow& flow) {
     header.flags = first ? tcp_syn : tcp_syn | tcp_ack;
     // Not scaled in a SYN (RFC 7323, 2.2).
     header.window = static_cast<uint16_t>(std::min(receive_room(flow), 65535u));
-    flow.rcv_edge = flow.rcv_nxt + header.window;
+    flow.rcv_edge = seq_max(flow.rcv_edge, flow.rcv_nxt + header.window);
     flow.last_ack = flow.rcv_nxt;
     header.mss = static_cast<uint16_t>(tcp_mss_for_mtu(port->config.mtu, flow.key.guest.is_v4()));
     if (first || flow.peer_scales) header.window_scale = tcp_window_scale;

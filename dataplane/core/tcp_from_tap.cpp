@@ -209,10 +209,12 @@ void TcpEngine::accept_payload(TcpFlow& flow, Chain& payload) {
 
 void TcpEngine::hold(TcpFlow& flow, Chain& payload) {
     ChunkArena& arena = context_.arena();
+    // A host that takes nothing: chunks that are mostly empty would be a multiple of the limit.
+    const bool crowded = size_t{flow.to_sock.count} * chunk_size > hold_limit(flow);
     while (!payload.empty()) {
         const ChunkId id = payload.pop(arena);
         const ChunkMeta& meta = arena.meta(id);
-        if (!flow.to_sock.empty() && meta.len <= coalesce_limit) {
+        if (!flow.to_sock.empty() && (crowded || meta.len <= coalesce_limit)) {
             ChunkMeta& last = arena.meta(flow.to_sock.tail);
             if (size_t{last.offset} + last.len + meta.len <= chunk_size) {
                 std::memcpy(arena.data(flow.to_sock.tail) + last.offset + last.len,

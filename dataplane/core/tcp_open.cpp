@@ -120,7 +120,8 @@ void TcpEngine::on_segment_connecting(TcpFlow& flow, Packet& packet, const TcpHe
         if (header.seq == flow.rcv_nxt) abort(flow);
         return;
     }
-    const bool other_syn = header.has(wire::tcp_syn) && header.seq + 1 != flow.rcv_nxt;
+    const bool other_syn =
+        header.has(wire::tcp_syn) && !header.has(wire::tcp_ack) && header.seq + 1 != flow.rcv_nxt;
     if (!other_syn) return;  // retransmitted SYN: connect(2) is still under way
     // The namespace gave up on the first connection and uses the port again.
     abort(flow);
@@ -208,6 +209,7 @@ void TcpEngine::on_segment_syn_received(TcpFlow& flow, Packet& packet, const Tcp
         establish(flow, header);    // both sides had sent a SYN (RFC 9293, 3.5)
         return queue_ack(flow);
     }
+    if (!acceptable(flow, header, packet.ip.payload_length - header.header_length)) return;
     if (!header.has(wire::tcp_ack)) return;
     if (header.ack != flow.iss + 1) {
         send_reset_for(packet, header);

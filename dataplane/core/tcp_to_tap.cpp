@@ -12,6 +12,10 @@ using namespace wire;
 
 namespace {
 
+/// So often a segment may wait in the transmit queue of a port that does not drain. Each time is a
+/// reference to its chunks, which have a small counter, and a namespace can ask for many.
+constexpr uint8_t max_queued_copies = 16;
+
 /// What to read at most so that no short segment ends up between full ones.
 uint32_t whole_segments(uint32_t bytes, uint32_t segment) {
     return bytes > segment ? bytes - bytes % segment : bytes;
@@ -163,6 +167,7 @@ void TcpEngine::retransmit(TcpFlow& flow) {
         return;
     }
     ChunkArena& arena = context_.arena();
+    if (arena.meta(flow.to_tap.head).refs > max_queued_copies) return;
     std::array<Slice, max_tx_slices> slices;
     size_t n = 1;
     uint32_t bytes = 0;

@@ -12,6 +12,9 @@
 
 namespace pasta::wire {
 
+/// The least that a link has to carry, bytes of a packet (RFC 8200, 5).
+inline constexpr uint32_t ipv6_min_mtu = 1280;
+
 struct Ipv6Header {
     static constexpr size_t size = 40;
 

@@ -183,6 +183,18 @@ TEST_F(EngineTest, protocols_switched_off_are_counted_drops) {
     EXPECT_EQ(counters().drop_disabled.value(), 1u);
 }
 
+// RFC 8200, 5. Smaller fragments would be so many that a chunk has more references than it counts.
+TEST_F(EngineTest, a_link_of_less_than_1280_bytes_has_no_ipv6) {
+    const test::GuestPackets v6{.src = {{0x20, 1, 0x0d, 0xb8, 0, 1}},
+                                .dst = {{0x20, 1, 0x0d, 0xb8, 0, 2}}};
+    attach([](PortConfig& c) { c.mtu = 1279; });
+    inject(v6.udp(4000, 53, pattern(10)));
+    EXPECT_EQ(counters().drop_disabled.value(), 1u);
+    attach([](PortConfig& c) { c.mtu = 1280; });
+    inject(v6.udp(4000, 53, pattern(10)));
+    EXPECT_EQ(counters().drop_disabled.value(), 0u);
+}
+
 TEST_F(EngineTest, guest_mac_is_relearned_from_frames) {
     link.src_mac = {{2, 0, 0, 0, 0, 0x77}};
     inject(tcp_syn());

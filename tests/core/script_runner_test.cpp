@@ -1,8 +1,10 @@
 // Runs tests/scripts/*.pkt: TCP conversations on virtual time, one event a line.
 //
 //   +0.5                    half a second passes
-//   < S 0(0) win 1000       the guest sends a segment: flags (S F R P .), sequence number(length),
-//                           then "ack N", "win N", "mss N", "scale N" as wanted
+//   iss GUEST OURS          initial sequence numbers of the next connection
+//   < S 0(0) win 1000       the guest sends a segment: flags (S F R P U .), sequence
+//                           number(length), then "ack N", "win N", "mss N", "scale N" as wanted,
+//                           or "options HEX" with all options as they are ("-" for none)
 //   > S. 0(0) ack 1         the guest receives exactly this, before anything else that is listed;
 //                           "win N" is compared when given
 //   >                       the guest receives nothing (more)
@@ -10,8 +12,8 @@
 //   host accepts            a client's connection for the guest comes in
 //   host sends N            the peer's data arrives; likewise: host closes, host resets
 //   host takes N            the socket takes N bytes from now on; or: host takes all
-//   expect NAME N           of the host's socket: taken, read, shut, closed, aborted; or of the
-//                           engine: flows
+//   expect NAME N           of the host's last socket: taken, read, shut, closed, aborted; or
+//                           sockets (opened in all); or of the engine: flows
 //   # comment
 //
 // Numbers are relative, window fields as on the wire. All that the guest received has to be listed
@@ -24,6 +26,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "tests/support/hex.hpp"
 #include "tests/support/tcp_fixture.hpp"
 
 namespace pasta::core {
@@ -49,6 +52,8 @@ class Script : public test::TcpFixture, public ::testing::WithParamInterface<std
             guest_sends(words);
         else if (verb == "host")
             host_does(words);
+        else if (verb == "iss")
+            choose_sequence(words);
         else if (verb[0] == '+')
             pass(static_cast<Time>(std::stod(verb) * second));
         else
@@ -74,15 +79,17 @@ class Script : public test::TcpFixture, public ::testing::WithParamInterface<std
         s.header.seq = static_cast<uint32_t>(std::stoul(numbers, &end));
         s.length = std::stoul(numbers.substr(end + 1));
         if (s.header.has(wire::tcp_syn)) s.mss(1000).scale(0);
-        for (uint32_t value = 0; words >> option >> value;) {
+        for (std::string text; words >> option >> text;) {
             if (option == "ack")
-                s.header.ack = value;
+                s.header.ack = static_cast<uint32_t>(std::stoul(text));
             else if (option == "win")
-                s.header.window = static_cast<uint16_t>(value);
+                s.header.window = static_cast<uint16_t>(std::stoul(text));
             else if (option == "mss")
-                s.header.mss = static_cast<uint16_t>(value);
+                s.header.mss = static_cast<uint16_t>(std::stoul(text));
             else if (option == "scale")
-                s.header.window_scale = static_cast<uint8_t>(value);
+                s.header.window_scale = static_cast<uint8_t>(std::stoul(text));
+            else if (option == "options")
+                s.options = test::hex(text == "-" ? "" : text);
             else
                 FAIL() << "unknown option " << option;
         }
@@ -98,12 +105,19 @@ class Script : public test::TcpFixture, public ::testing::WithParamInterface<std
                 return wire::tcp_rst;
             case 'P':
                 return wire::tcp_psh;
+            case 'U':
+                return wire::tcp_urg;
             case '.':
                 return wire::tcp_ack;
             default:
                 ADD_FAILURE() << "unknown flag " << c;
                 return 0;
         }
+    }
+    void choose_sequence(std::istringstream& words) {
+        uint32_t ours = 0;
+        words >> guest_iss >> ours;
+        choose_iss(ours);
     }
     void host_does(std::istringstream& words) {
         std::string what, argument;
@@ -148,10 +162,11 @@ class Script : public test::TcpFixture, public ::testing::WithParamInterface<std
         std::string name;
         size_t value = 0;
         words >> name >> value;
-        const test::HostSocket& s = socket();
+        const test::HostSocket s = sockets.contains(current) ? socket() : test::HostSocket{};
         const std::map<std::string, size_t> state{
-            {"taken", s.taken},   {"read", s.read},       {"shut", s.shut},
-            {"closed", s.closed}, {"aborted", s.aborted}, {"flows", engine.flows()}};
+            {"taken", s.taken},       {"read", s.read},       {"shut", s.shut},
+            {"closed", s.closed},     {"aborted", s.aborted}, {"sockets", sockets.size()},
+            {"flows", engine.flows()}};
         ASSERT_TRUE(state.contains(name)) << "unknown name";
         EXPECT_EQ(state.at(name), value);
     }

@@ -224,6 +224,20 @@ TEST_F(TcpToTap, recovering_partial_ack_retransmits_the_next_hole) {
     EXPECT_FALSE(flow()->recovering);
 }
 
+// Each copy is a reference to the same chunk, of which it counts 255.
+TEST_F(TcpToTap, recovering_copies_in_a_transmit_queue_that_does_not_drain_are_few) {
+    establish(syn().mss(1000));
+    peer_sends(5000);
+    output();
+    for (int i = 0; i < 3; ++i)
+        inject(seg(1, 1));
+    for (uint32_t ack = 2; ack < 900; ++ack)
+        inject(seg(1, ack));
+    EXPECT_LT(port()->tx.frames(), 30u);
+    EXPECT_FALSE(output().empty());
+    EXPECT_EQ(answer(seg(1, 1001)), Lines{"P. 1001(1000) ack 1"});
+}
+
 TEST_F(TcpToTap, established_acks_that_are_no_duplicates_do_not_retransmit) {
     send_segments(10);
     for (uint16_t i = 1; i < 10; ++i)  // window updates

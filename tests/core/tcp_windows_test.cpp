@@ -54,6 +54,24 @@ TEST_F(TcpWindows, established_host_takes_nothing_holds_all_and_closes_window) {
     EXPECT_EQ(socket().taken, end - 1);
 }
 
+TEST_F(TcpWindows, established_chunks_held_for_segments_that_fill_none_are_bounded) {
+    context.limits.hold_bytes = 256u << 10;
+    establish(syn().scale(7));
+    host_takes(0);
+    // By turns: too large to be copied behind another one, and too small to be worth a chunk.
+    for (uint32_t seq = 1; seq != promised();) {
+        for (const uint32_t segment : {1100u, 1u}) {
+            const uint32_t n = std::min(segment, promised() - seq);
+            if (n != 0) answer(seg(seq, 1).data(n));
+            seq += n;
+        }
+    }
+    EXPECT_LT(engine.chunks_held() * chunk_size, 3 * context.limits.hold_bytes);
+    host_takes();
+    output();
+    EXPECT_EQ(engine.chunks_held(), 0u);
+}
+
 TEST_F(TcpWindows, established_probe_of_closed_window_is_answered_and_not_taken) {
     establish();
     context.limits.hold_bytes = 64u << 10;

@@ -239,6 +239,7 @@ events { worker_connections 8192; }
 http {
     access_log off;
     sendfile on;
+    send_timeout 600;
     client_body_temp_path $LAB_TMP/nginx-body;
     proxy_temp_path $LAB_TMP/nginx-proxy;
     fastcgi_temp_path $LAB_TMP/nginx-fastcgi;

@@ -72,12 +72,35 @@ class Sink(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def read_slowly(connection: socket.socket, rate: int) -> None:
+    """Reads to the end at `rate` bytes a second; prints how much it has, each time."""
+    taken, start = 0, time.monotonic()
+    while data := connection.recv(rate // 20):
+        taken += len(data)
+        print(taken, flush=True)
+        time.sleep(max(0.0, start + taken / rate - time.monotonic()))
+
+
+class SlowSink(http.server.BaseHTTPRequestHandler):
+    """PUT reads the body at `rate` bytes a second."""
+
+    rate = 0
+
+    def do_PUT(self) -> None:
+        read_slowly(self.connection, self.rate)
+
+
 class SinkServer(http.server.ThreadingHTTPServer):
     address_family = socket.AF_INET6
 
 
 def serve_sink(port: int) -> None:
     SinkServer((ANY, port), Sink).serve_forever()
+
+
+def serve_slow_sink(port: int, rate: int) -> None:
+    SlowSink.rate = rate
+    SinkServer((ANY, port), SlowSink).serve_forever()
 
 
 def serve_echo(port: int) -> None:
@@ -272,6 +295,13 @@ def send_then_reset(host: str, port: int) -> None:
     reset(client)
 
 
+def slow_get(host: str, port: int, path: str, rate: int) -> None:
+    with socket.create_connection((host, port), 10) as client:
+        client.settimeout(None)
+        client.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        read_slowly(client, rate)
+
+
 def half_close(host: str, port: int, size: int) -> None:
     """Sends `size` bytes, shuts its direction, and must still receive them all back."""
     with socket.create_connection((host, port), 10) as client:
@@ -286,12 +316,12 @@ def half_close(host: str, port: int, size: int) -> None:
 
 
 COMMANDS = {
-    "sink": serve_sink, "echo": serve_echo, "udp-echo-server": serve_udp_echo,
-    "source-port-server": serve_source_port, "resetting": serve_resetting,
-    "witness": serve_witness,
+    "sink": serve_sink, "slow-sink": serve_slow_sink, "echo": serve_echo,
+    "udp-echo-server": serve_udp_echo, "source-port-server": serve_source_port,
+    "resetting": serve_resetting, "witness": serve_witness,
     "connect": connect, "hold": hold, "udp-echo": udp_echo, "udp-error": udp_error,
     "source-port": source_port, "many-ports": many_ports, "read-until-reset": read_until_reset,
-    "send-then-reset": send_then_reset, "half-close": half_close,
+    "send-then-reset": send_then_reset, "half-close": half_close, "slow-get": slow_get,
 }
 
 CONVERT = {str: str, int: int, float: float,

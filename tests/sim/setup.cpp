@@ -61,6 +61,18 @@ GuestTcpOptions choose_guest(Random& random, const Setup& setup, bool v4) {
     return guest;
 }
 
+/// When the conversations without a slow reader have to be over.
+constexpr core::Time fast_due = 90 * second;
+
+/// A few seconds near the beginning, which is at one second.
+Period choose_period(Random& random) {
+    Period period;
+    if (random.chance(0.5)) return period;
+    period.from = second + random.below(3 * second);
+    period.until = period.from + random.below(4 * second);
+    return period;
+}
+
 }  // namespace
 
 wire::IpAddress guest_address(bool v6) {
@@ -73,8 +85,9 @@ wire::IpAddress peer_address(bool v6) {
               : wire::IpAddress::v4(203, 0, 113, 7);
 }
 
-Setup choose_setup(Random& random, uint16_t shards) {
+Setup choose_setup(Random& random, uint16_t shards, Scenario scenario) {
     Setup setup;
+    setup.scenario = scenario;
     setup.shards = shards;
     setup.mtu = random.pick<uint32_t>({1280, 1500, 1500, 9000, 65520});
     setup.from_guest = choose_faults(random);
@@ -88,8 +101,53 @@ Setup choose_setup(Random& random, uint16_t shards) {
     // Two SYNs of one connection, at shards that have different secrets at the same moment, may
     // begin two flows, of which one resets the other. No veth duplicates frames.
     if (setup.rekeys != 0) setup.from_guest.duplication = 0;
+    if (scenario == Scenario::slow_readers) {
+        setup.tcp = static_cast<uint16_t>(random.between(4, 12));
+        setup.chunks = random.pick<size_t>({256, 1024, 4096});
+        setup.from_guest.loss = setup.to_guest.loss = random.pick<double>({0, 0, 0.001});
+        setup.no_chunks = choose_period(random);
+        setup.no_descriptors = choose_period(random);
+    }
     return setup;
 }
+
+namespace {
+
+/// Stops reading for longer than the others may take, or reads at a pace that changes. `bytes` are
+/// what there is to read.
+void choose_slowness(Random& random, AppScript& app, uint64_t bytes) {
+    app.stop_at = random.below(2 * second);
+    if (random.chance(0.7)) app.stop_for = random.between(fast_due / second, 300) * second;
+    app.change_at = random.below(100 * second);
+    app.read_piece = 1 + bytes / random.between(10, 100);
+    app.later_read_piece = 1 + bytes / random.between(1, 50);
+    app.read_pause = random.pick<core::Time>({0, 10 * millisecond, second});
+    app.later_read_pause = random.pick<core::Time>({0, 10 * millisecond});
+}
+
+/// Every other conversation has a slow reader on one of its sides or both; the ones between are
+/// as fast as they can and have to be over while those stand still.
+void choose_slow_readers(Random& random, TcpScript& script, uint16_t number) {
+    for (AppScript* app : {&script.guest_app, &script.remote_app}) {
+        app->reset_at = core::never;
+        app->bytes = std::min<uint64_t>(app->bytes, 2u << 20);
+        app->write_pause = app->read_pause = 0;
+        app->write_piece = app->read_piece = 2u << 20;
+    }
+    script.connect_error = 0;
+    script.exhausted = 0;
+    script.connect_delay = random.below(millisecond);
+    script.guest.short_segments = 0;
+    if (number % 2 == 0) {
+        script.due = fast_due;
+        return;
+    }
+    const uint64_t sides = random.between(1, 3);
+    if ((sides & 1) != 0) choose_slowness(random, script.guest_app, script.remote_app.bytes);
+    if ((sides & 2) != 0) choose_slowness(random, script.remote_app, script.guest_app.bytes);
+}
+
+}  // namespace
 
 TcpScript choose_tcp(Random& random, const Setup& setup, uint16_t number) {
     TcpScript script;
@@ -125,6 +183,7 @@ TcpScript choose_tcp(Random& random, const Setup& setup, uint16_t number) {
     script.fails_at_once = random.chance(0.2);
     script.connect_delay = random.below(random.chance(0.8) ? millisecond : 3 * second);
     if (random.chance(0.05)) script.exhausted = static_cast<unsigned>(random.between(1, 3));
+    if (setup.scenario == Scenario::slow_readers) choose_slow_readers(random, script, number);
     return script;
 }
 

@@ -78,9 +78,29 @@ void SimShard::turn(core::Time now) {
     for (size_t n = random_.between(1, 256); n > 0 && !ops.empty(); --n)
         execute(ops.pop());
     engine_.flush();
+    check_memory();
     transmit();
     if (random_.chance(0.2)) cache_.flush();
     engine_.steering().search = host_.searching();
+}
+
+// No flow holds more than its share of all chunks, whatever its readers do. The window that was
+// promised when more was free still counts.
+void SimShard::check_memory() {
+    const auto most = core::MemoryLimits::for_free_chunks(cache_.arena().size());
+    for (const auto& [fd, entry] : tcp_) {
+        const core::TcpFlow* flow = engine_.tcp().find(entry.first);
+        if (flow == nullptr) continue;
+        if (flow->to_sock.bytes > most.hold_bytes ||
+            flow->out_of_order.count > most.hold_bytes / 1024)
+            host_.complain("a flow holds too much from the guest");
+        if (flow->to_tap.bytes > most.in_flight_bytes)
+            host_.complain("a flow holds too much for the guest");
+        // Chunks may be mostly empty until they are as much memory as the limit; then they are not.
+        if (flow->to_sock.count >
+            most.hold_bytes / core::chunk_size + flow->to_sock.bytes / 1024 + 2)
+            host_.complain("a flow holds too many chunks from the guest");
+    }
 }
 
 void SimShard::handle(core::Chain frame, unsigned hops) {

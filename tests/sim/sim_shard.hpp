@@ -21,14 +21,17 @@ class ScarceChunkSource final : public core::ChunkSource {
     ScarceChunkSource(size_t chunks, double scarcity, Random& random)
         : all_(chunks), scarcity_(scarcity), random_(random) {}
     size_t take(std::span<core::ChunkId> out) override {
-        if (random_.chance(scarcity_)) return 0;
+        if (none_ || random_.chance(scarcity_)) return 0;
         // Few at once, so that a cache does not hide the scarcity.
         return all_.take(out.first(std::min<size_t>(out.size(), random_.between(1, 32))));
     }
     void give(std::span<const core::ChunkId> chunks) override { all_.give(chunks); }
     size_t size() const { return all_.size(); }
+    /// Whether there are none for now.
+    void withhold(bool none) { none_ = none; }
 
   private:
+    bool none_ = false;
     test::VectorChunkSource all_;
     double scarcity_;
     Random& random_;
@@ -113,6 +116,7 @@ class SimShard {
     void read_datagrams(core::DatagramEngine& engine, core::FlowId id);
     void close(const core::SocketOp& op);
     void transmit();
+    void check_memory();
 
     const Options options_;
     ScarceChunkSource& source_;

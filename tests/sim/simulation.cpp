@@ -69,10 +69,10 @@ ByteVector question(uint32_t number, size_t size) {
 
 }  // namespace
 
-Simulation::Simulation(uint64_t seed, uint16_t shards)
+Simulation::Simulation(uint64_t seed, uint16_t shards, Scenario scenario)
     : traced_port_(std::getenv("PASTA_SIM_TRACE") ? std::atol(std::getenv("PASTA_SIM_TRACE")) : -1),
       random_(seed),
-      setup_(choose_setup(random_, shards)),
+      setup_(choose_setup(random_, shards, scenario)),
       memory_(setup_.chunks),
       arena_(memory_.bytes()),
       source_(setup_.chunks, setup_.scarcity, random_),
@@ -94,9 +94,24 @@ Simulation::Simulation(uint64_t seed, uint16_t shards)
         add_datagrams(static_cast<uint16_t>(20000 + i));
     for (unsigned i = 0; i < setup_.rekeys; ++i)
         events_.after(random_.below(2 * second), [this] { start_rekeying(); });
+    plan_droughts();
 }
 
 Simulation::~Simulation() = default;
+
+// When chunks run out, and when the conversations are due that have no reason to wait.
+void Simulation::plan_droughts() {
+    if (setup_.no_chunks.from != core::never) {
+        events_.after(setup_.no_chunks.from - events_.now(), [this] { source_.withhold(true); });
+        events_.after(setup_.no_chunks.until - events_.now(), [this] { source_.withhold(false); });
+    }
+    for (const auto& [port, conversation] : tcp_) {
+        if (conversation->script().due == core::never) continue;
+        events_.after(conversation->script().due, [this, c = conversation.get()] {
+            if (!c->over()) complain("waits for a slow reader: " + c->describe());
+        });
+    }
+}
 
 std::string Simulation::run() {
     const core::Time start = events_.now();
@@ -307,6 +322,7 @@ std::pair<HostSocket*, int> Simulation::open_tcp(const core::FlowKey& key,
         complain("a connection that nobody asked for");
         return {nullptr, ECONNREFUSED};
     }
+    if (setup_.no_descriptors.contains(events_.now())) return {nullptr, EMFILE};
     return found->second->open(std::move(on_edge));
 }
 

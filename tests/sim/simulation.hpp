@@ -14,7 +14,7 @@ namespace pasta::sim {
 class Simulation final : public SimHost, public TcpConversation::Network {
   public:
     /// All else follows from the seed.
-    Simulation(uint64_t seed, uint16_t shards);
+    Simulation(uint64_t seed, uint16_t shards, Scenario scenario = Scenario::mixed);
     ~Simulation() override;
 
     /// Runs to the end; the first thing that was wrong, or empty.
@@ -41,6 +41,7 @@ class Simulation final : public SimHost, public TcpConversation::Network {
     uint16_t shard_count() const { return static_cast<uint16_t>(shards_.size()); }
     void add_datagrams(uint16_t id);
     void ask(DatagramScript& script, uint32_t number);
+    void plan_droughts();
     void start_rekeying();
     void step();
     bool over();
@@ -75,7 +76,9 @@ class Simulation final : public SimHost, public TcpConversation::Network {
         if (complaint_.empty()) complaint_ = what;
     }
     bool searching() const override;
-    bool refuse_datagram_socket() override { return random_.chance(0.05); }
+    bool refuse_datagram_socket() override {
+        return setup_.no_descriptors.contains(events_.now()) || random_.chance(0.05);
+    }
 
     const long traced_port_;
     Random random_;

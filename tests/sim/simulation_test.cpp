@@ -29,28 +29,38 @@ std::vector<uint64_t> seeds() {
     return all;
 }
 
-class SimulationTest : public ::testing::TestWithParam<uint16_t> {};
+class SimulationTest : public ::testing::TestWithParam<uint16_t> {
+  protected:
+    static void run_seeds(Scenario scenario) {
+        uint64_t tcp = 0, inbound = 0, bytes = 0, retransmits = 0, handed_over = 0, replies = 0;
+        const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
+        for (const uint64_t seed : seeds()) {
+            Simulation simulation(seed, GetParam(), scenario);
+            ASSERT_EQ(simulation.run(), "")
+                << "seed " << seed << " with " << GetParam() << " shard(s), virtual time "
+                << simulation.summary().duration / core::millisecond
+                << " ms; again with PASTA_SIM_SEED=" << seed
+                << " and --gtest_filter=" << test->test_suite_name() << "." << test->name();
+            const Simulation::Summary& s = simulation.summary();
+            tcp += s.tcp;
+            inbound += s.inbound;
+            bytes += s.bytes_up + s.bytes_down;
+            retransmits += s.retransmits;
+            handed_over += s.handed_over;
+            replies += s.replies;
+        }
+        std::cout << tcp << " connections, " << inbound << " clients, " << (bytes >> 20) << " MiB, "
+                  << retransmits << " retransmissions, " << replies << " replies, " << handed_over
+                  << " hand-overs\n";
+    }
+};
 
 TEST_P(SimulationTest, EveryByteArrivesAndNothingIsLeftBehind) {
-    uint64_t tcp = 0, inbound = 0, bytes = 0, retransmits = 0, handed_over = 0, replies = 0;
-    for (const uint64_t seed : seeds()) {
-        Simulation simulation(seed, GetParam());
-        ASSERT_EQ(simulation.run(), "")
-            << "seed " << seed << " with " << GetParam() << " shard(s), virtual time "
-            << simulation.summary().duration / core::millisecond
-            << " ms; again with PASTA_SIM_SEED=" << seed
-            << " and --gtest_filter=*NothingIsLeftBehind/" << GetParam();
-        const Simulation::Summary& s = simulation.summary();
-        tcp += s.tcp;
-        inbound += s.inbound;
-        bytes += s.bytes_up + s.bytes_down;
-        retransmits += s.retransmits;
-        handed_over += s.handed_over;
-        replies += s.replies;
-    }
-    std::cout << tcp << " connections, " << inbound << " clients, " << (bytes >> 20) << " MiB, "
-              << retransmits << " retransmissions, " << replies << " replies, " << handed_over
-              << " hand-overs\n";
+    run_seeds(Scenario::mixed);
+}
+
+TEST_P(SimulationTest, SlowReadersDelayNobodyElse) {
+    run_seeds(Scenario::slow_readers);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shards, SimulationTest, ::testing::Values(1, 2),

@@ -10,7 +10,8 @@ TcpConversation::TcpConversation(const TcpScript& script, EventQueue& events, Ra
       events_(events),
       random_(random),
       network_(network),
-      guest_(script.guest, random) {
+      guest_(script.guest, random),
+      start_of_time_(events.now()) {
     events_.after(script.start, [this] { start(); });
     if (script.guest_app.reset_at != core::never)
         events_.after(script.start + script.guest_app.reset_at, [this] { guest_reset(); });
@@ -38,7 +39,7 @@ void TcpConversation::pump() {
     if (open && guest_written_ < script_.guest_app.bytes)
         after_pause(script_.guest_app.write_pause, guest_writing_, &TcpConversation::guest_write);
     if (guest_.unread() != 0)
-        after_pause(script_.guest_app.read_pause, guest_reading_, &TcpConversation::guest_read);
+        read_soon(script_.guest_app, guest_reading_, &TcpConversation::guest_read);
     guest_close_if_done();
     const core::Time deadline = guest_.next_deadline();
     if (deadline >= wake_at_) return;
@@ -51,14 +52,31 @@ void TcpConversation::pump() {
     });
 }
 
-void TcpConversation::after_pause(core::Time pause, bool& scheduled,
-                                  void (TcpConversation::*step)()) {
+void TcpConversation::after(core::Time delay, bool& scheduled, void (TcpConversation::*step)()) {
     if (scheduled) return;
     scheduled = true;
-    events_.after(random_.below(pause + 1), [this, &scheduled, step] {
+    events_.after(delay, [this, &scheduled, step] {
         scheduled = false;
         (this->*step)();
     });
+}
+
+void TcpConversation::after_pause(core::Time pause, bool& scheduled,
+                                  void (TcpConversation::*step)()) {
+    if (!scheduled) after(random_.below(pause + 1), scheduled, step);
+}
+
+// At the application's pace; not before the end of its stop.
+void TcpConversation::read_soon(const AppScript& app, bool& scheduled,
+                                void (TcpConversation::*step)()) {
+    const core::Time now = elapsed();
+    if (now >= app.stop_at && now - app.stop_at < app.stop_for)
+        return after(app.stop_at + app.stop_for - now, scheduled, step);
+    after_pause(now < app.change_at ? app.read_pause : app.later_read_pause, scheduled, step);
+}
+
+uint64_t TcpConversation::read_amount(const AppScript& app) {
+    return random_.between(1, elapsed() < app.change_at ? app.read_piece : app.later_read_piece);
 }
 
 void TcpConversation::guest_reset() {
@@ -81,7 +99,7 @@ void TcpConversation::guest_write() {
 }
 
 void TcpConversation::guest_read() {
-    guest_.read(random_.between(1, script_.guest_app.read_piece), events_.now());
+    guest_.read(read_amount(script_.guest_app), events_.now());
     pump();
 }
 
@@ -166,7 +184,7 @@ void TcpConversation::remote_news() {
         after_pause(script_.remote_app.write_pause, remote_writing_,
                     &TcpConversation::remote_write);
     if (socket_->remote_unread() != 0)
-        after_pause(script_.remote_app.read_pause, remote_reading_, &TcpConversation::remote_read);
+        read_soon(script_.remote_app, remote_reading_, &TcpConversation::remote_read);
     remote_close_if_done();
 }
 
@@ -181,7 +199,7 @@ void TcpConversation::remote_write() {
 
 void TcpConversation::remote_read() {
     if (remote_reset_) return;
-    socket_->remote_read(random_.between(1, script_.remote_app.read_piece));
+    socket_->remote_read(read_amount(script_.remote_app));
     remote_news();
 }
 

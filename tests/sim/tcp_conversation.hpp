@@ -17,9 +17,14 @@ struct AppScript {
     uint64_t bytes = 0;
     uint64_t write_piece = 1, read_piece = 1;
     core::Time write_pause = 0, read_pause = 0;  ///< at most
-    bool closes_after_eof = false;               ///< does not close before the other side did
-    core::Time reset_at = core::never;           ///< after the start
-    bool silently = false;                       ///< as if switched off: nobody is told
+    core::Time stop_at = core::never;            ///< after the start: reads nothing from then on
+    core::Time stop_for = 0;                     ///< for so long
+    core::Time change_at = core::never;          ///< after the start: reads at another pace
+    uint64_t later_read_piece = 1;
+    core::Time later_read_pause = 0;
+    bool closes_after_eof = false;      ///< does not close before the other side did
+    core::Time reset_at = core::never;  ///< after the start
+    bool silently = false;              ///< as if switched off: nobody is told
 };
 
 /// What becomes of a client's SYN in the namespace.
@@ -36,7 +41,8 @@ struct TcpScript {
     int connect_error = 0;       ///< 0: it succeeds
     bool fails_at_once = false;  ///< else after connect_delay
     core::Time connect_delay = 0;
-    unsigned exhausted = 0;  ///< so many attempts fail with EMFILE first
+    unsigned exhausted = 0;        ///< so many attempts fail with EMFILE first
+    core::Time due = core::never;  ///< virtual time at which it has to be over
 };
 
 class TcpConversation {
@@ -74,10 +80,14 @@ class TcpConversation {
     std::string describe() const;
 
   private:
+    void after(core::Time delay, bool& scheduled, void (TcpConversation::*step)());
     void after_pause(core::Time pause, bool& scheduled, void (TcpConversation::*step)());
     void start();
     HostSocket* make_socket(std::function<void()> on_edge);
     void on_unserved(const wire::TcpHeader& header);
+    void read_soon(const AppScript& app, bool& scheduled, void (TcpConversation::*step)());
+    core::Time elapsed() const { return events_.now() - script_.start - start_of_time_; }
+    uint64_t read_amount(const AppScript& app);
     void pump();
     void guest_reset();
     void guest_write();
@@ -98,6 +108,7 @@ class TcpConversation {
     std::vector<std::unique_ptr<HostSocket>> sockets_;
     HostSocket* socket_ = nullptr;  ///< the connection's, once there is one
 
+    const core::Time start_of_time_;
     bool started_ = false, gone_ = false, turned_away_ = false;
     uint64_t guest_written_ = 0, remote_written_ = 0;
     bool guest_closed_ = false, remote_closed_ = false, remote_reset_ = false;

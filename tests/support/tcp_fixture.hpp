@@ -24,6 +24,7 @@ inline uint8_t stream_byte(size_t position) {
 struct GuestSegment {
     wire::TcpHeader header;
     size_t length = 0;
+    std::optional<ByteVector> options{};  ///< as they are, instead of the header's; multiple of 4
 
     GuestSegment& win(uint16_t field) { return header.window = field, *this; }
     GuestSegment& data(size_t bytes) { return length = bytes, *this; }
@@ -109,6 +110,11 @@ class TcpFixture : public CoreFixture {
         if (header.has(wire::tcp_ack)) header.ack += our_iss;
         ByteVector upper(wire::tcp_header_size(header));
         header.emit(upper);
+        if (segment.options) {
+            upper.resize(wire::TcpHeader::min_size);
+            upper.insert(upper.end(), segment.options->begin(), segment.options->end());
+            upper[12] = static_cast<uint8_t>(upper.size() / 4 << 4);
+        }
         for (size_t i = 0; i < segment.length; ++i)
             upper.push_back(stream_byte(segment.header.seq - 1 + i));
         return packet(link.ip(wire::protocol_tcp, upper));
