@@ -115,7 +115,7 @@ def functions(text: str) -> collections.abc.Iterator[tuple[int, int]]:
 
     Relies on clang-format: a body's brace has a space before it, a member initialiser's has none.
     """
-    code = re.sub(r"^\s*#.*(?:\\\n.*)*$", lambda m: re.sub(r"[^\n]", " ", m[0]),
+    code = re.sub(r"^\s*#(?:.*\\\n)*.*$", lambda m: re.sub(r"[^\n]", " ", m[0]),
                   without_comments(text), flags=re.MULTILINE)
     head_start, depth = 0, 0
     opened_at, outer_depth = 0, None  # of the function or initialiser that the position is in
@@ -188,6 +188,8 @@ SELF_TESTS = (  # rule, path, text, whether the rule must complain
     (check_function_length, "control/a.cpp",
      "namespace a {\n" + "int f() {\n    g();\n}\n" * 40 + "}\n", False),
     (check_function_length, "control/a.cpp", "struct A {\n" + "    int a;\n" * 90 + "};\n", False),
+    (check_function_length, "control/a.cpp",
+     "#define F(X) \\\n" + "    X(a) \\\n" * 90 + "    X(b)\n\nstruct A {\n    int a;\n};\n", False),
 )
 
 

@@ -13,7 +13,8 @@ int open_tcp(NamespaceSockets& sockets, const Destination& to, const Endpoint& c
 /// EINPROGRESS.
 int connect_result(int fd, const Endpoint& target);
 
-/// Options that both halves of a TCP connection need.
+/// Options that both halves of a TCP connection need. Those of a listening socket are those of the
+/// sockets accepted from it.
 void set_up_tcp(int fd);
 
 /// close(2) so that the peer gets a RST.

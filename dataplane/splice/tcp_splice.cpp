@@ -42,7 +42,6 @@ void TcpSplice::start(int client, const Endpoint& from, const Destination& to) {
         if (pair != nullptr) pairs_.destroy(*pair);
         return;
     }
-    set_up_tcp(client);
     pair->to = to;
     pair->client = {.fd = client, .readable = true, .writable = true};
     pair->target = {.fd = target};
@@ -62,7 +61,7 @@ void TcpSplice::on_ready(core::FlowId id, const core::Readiness& ready) {
     end.writable |= ready.writable;
     // A socket that has both sent and received a FIN reports a hang-up too.
     if (ready.error && (is_client || !pair->connecting)) end.broken |= has_error(end.fd);
-    advance(*pair);
+    if (!pair->queued) advance(*pair);  // else its turn comes
 }
 
 void TcpSplice::run() {

@@ -64,8 +64,9 @@ class TcpSplice {
     TcpSplice(const TcpSplice&) = delete;
     TcpSplice& operator=(const TcpSplice&) = delete;
 
-    /// Takes over `client`, an accepted non-blocking socket, and connects it to the destination as
-    /// coming from `from`, the client's address and port. When that fails the client gets a RST.
+    /// Takes over `client`, a non-blocking socket accepted from a listening one that set_up_tcp()
+    /// has seen, and connects it to the destination as coming from `from`, the client's address and
+    /// port. When that fails the client gets a RST.
     void start(int client, const Endpoint& from, const Destination& to);
     /// `id` is of either of the kinds splice_tcp_*.
     void on_ready(core::FlowId id, const core::Readiness& ready);
