@@ -76,6 +76,10 @@ void close_with_reset(int fd) {
     close(fd);
 }
 
+bool is_exhaustion(int error) {
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
+
 int open_udp(NamespaceSockets& sockets, const Destination& to, const Endpoint& client) {
     const int fd = sockets.open(to, SOCK_DGRAM);
     if (fd < 0) return fd;

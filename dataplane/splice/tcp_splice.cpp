@@ -17,10 +17,6 @@ namespace {
 /// A stream that moved this much in a turn is likely to move as much in the next.
 constexpr size_t bulk_bytes = 4 * TcpSplice::small;
 
-bool is_exhaustion(int error) {
-    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
-}
-
 bool has_error(int fd) {
     int error = 0;
     socklen_t size = sizeof error;

@@ -3,8 +3,7 @@
 
 #include <netinet/in.h>
 #include <netinet/udp.h>
-
-#include <numeric>
+#include <sys/resource.h>
 
 #include "tests/splice/splice_lab.hpp"
 
@@ -239,6 +238,22 @@ TEST_P(UdpSpliceTest, NoRoomAmongConversationsDrops) {
     lab_->until([&] { return relay(), counters().splice_udp_dropped.value() == 1; });
     EXPECT_EQ(counters().splice_exhausted.value(), 1U);
     exchange(client_);
+}
+
+TEST_P(UdpSpliceTest, NoDescriptorsLeftDropsTheNewOnly) {
+    exchange(client_);
+    const Sock other = bound(client_place());
+    send(other, front_.local(), {1});
+    rlimit old{};
+    getrlimit(RLIMIT_NOFILE, &old);
+    const rlimit none{0, old.rlim_max};
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    relay();
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
+    EXPECT_EQ(counters().splice_exhausted.value(), 1U);
+    EXPECT_EQ(counters().splice_udp_dropped.value(), 1U);
+    exchange(client_);
+    exchange(other);
 }
 
 TEST_P(UdpSpliceTest, ClosedPortOrListenerEndsFlows) {
