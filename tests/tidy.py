@@ -19,8 +19,9 @@ LAYERS = {
     "dataplane/core": {"dataplane/wire", "dataplane/core"},
     "dataplane/io": {"dataplane/wire", "dataplane/core", "dataplane/io", "bpf"},
     "dataplane/host": {"dataplane/wire", "dataplane/core", "dataplane/host"},
+    "dataplane/splice": {"dataplane/wire", "dataplane/core", "dataplane/host", "dataplane/splice"},
     "dataplane/shard": {"dataplane/wire", "dataplane/core", "dataplane/io", "dataplane/host",
-                        "dataplane/shard"},
+                        "dataplane/splice", "dataplane/shard"},
     "control": {"dataplane/wire", "dataplane/core", "dataplane/io", "dataplane/shard", "control",
                 "bpf"},
 }
@@ -155,6 +156,7 @@ SELF_TESTS = (  # rule, path, text, whether the rule must complain
     (check_layering, "dataplane/core/a.hpp", '#include "dataplane/io/frame_port.hpp"\n', True),
     (check_layering, "dataplane/io/a.cpp", '#include "dataplane/shard/shard.hpp"\n', True),
     (check_layering, "dataplane/host/a.cpp", '#include "dataplane/io/frame_port.hpp"\n', True),
+    (check_layering, "dataplane/splice/a.cpp", '#include "dataplane/io/frame_port.hpp"\n', True),
     (check_layering, "control/a.cpp", '#include "dataplane/host/poller.hpp"\n', True),
     (check_layering, "control/a.cpp", '#include "tests/support/fake_port.hpp"\n', True),
     (check_layering, "control/a.cpp", '#include "dataplane/shard/shard.hpp"\n', False),
@@ -186,6 +188,8 @@ SELF_TESTS = (  # rule, path, text, whether the rule must complain
     (check_function_length, "control/a.cpp",
      "namespace a {\n" + "int f() {\n    g();\n}\n" * 40 + "}\n", False),
     (check_function_length, "control/a.cpp", "struct A {\n" + "    int a;\n" * 90 + "};\n", False),
+    (check_function_length, "control/a.cpp",
+     "#define F(X) \\\n" + "    X(a) \\\n" * 90 + "    X(b)\n\nstruct A {\n    int a;\n};\n", False),
 )
 
 

@@ -68,7 +68,19 @@ namespace pasta::core {
     X(icmp_errors_to_clients, "ICMP errors of namespaces passed to clients of the host")   \
     X(icmp_errors_unsent, "ICMP errors to clients left out: too many, or refused")         \
     X(listener_pauses, "times that a listener was left alone for want of descriptors")     \
-    X(socket_exhausted, "host sockets that could not be opened (descriptors or memory)")
+    X(socket_exhausted, "host sockets that could not be opened (descriptors or memory)")   \
+    X(splice_tcp_opened, "TCP connections made between loopbacks")                         \
+    X(splice_tcp_closed, "TCP connections between loopbacks ended in order")               \
+    X(splice_tcp_reset, "TCP connections between loopbacks reset by an end or by its end") \
+    X(splice_tcp_failed, "TCP connections between loopbacks that the target refused")      \
+    X(splice_udp_flows, "UDP flows between loopbacks created")                             \
+    X(splice_udp_to_target, "datagrams of loopback clients passed on")                     \
+    X(splice_udp_to_client, "datagrams passed back to loopback clients")                   \
+    X(splice_udp_refused, "errors that loopback targets of datagrams answered with")       \
+    X(splice_udp_dropped, "datagrams between loopbacks that no socket took")               \
+    X(splice_bytes_to_namespace, "payload bytes from the host's to namespaces' loopback")  \
+    X(splice_bytes_to_host, "payload bytes from namespaces' to the host's loopback")       \
+    X(splice_exhausted, "spliced flows refused or ended for want of descriptors or memory")
 
 /// A counter that only its shard adds to; readers on other threads may lag behind.
 class Counter {

@@ -258,9 +258,8 @@ void Engine::on_ready(FlowId flow, const Readiness& ready) {
         case FlowKind::echo:
             echo_.on_ready(flow, ready);
             break;
-        case FlowKind::none:
-        case FlowKind::listener:
-            break;
+        default:
+            break;  // not the engine's
     }
 }
 
@@ -277,9 +276,8 @@ void Engine::run_timers() {
             case FlowKind::echo:
                 echo_.on_deadline(flow);
                 break;
-            case FlowKind::none:
-            case FlowKind::listener:
-                break;
+            default:
+                break;  // not the engine's
         }
     }
     due_.clear();

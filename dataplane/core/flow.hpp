@@ -28,8 +28,18 @@ inline uint64_t hash(const SipKey& secret, const FlowKey& key) {
     return siphash(secret, &key, sizeof key);
 }
 
-/// A listener is no flow, but has readiness to report as flows do.
-enum class FlowKind : uint8_t { none, tcp, udp, echo, listener };
+enum class FlowKind : uint8_t {
+    none,
+    tcp,
+    udp,
+    echo,
+    listener,  ///< no flow, but it has readiness to report as flows do
+    // Between loopbacks, without frames (dataplane/splice). A connection has two sockets, each
+    // named by a kind of its own; the rest of the id is the same.
+    splice_tcp_client,
+    splice_tcp_target,
+    splice_udp,
+};
 
 /// Names one flow of one shard for as long as it lives; a later flow in the same place has another
 /// generation, so a stale id (an event that was under way, an old timer) finds nothing.

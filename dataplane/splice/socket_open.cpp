@@ -1,0 +1,96 @@
+#include "dataplane/splice/socket_open.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <netinet/udp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "dataplane/host/socket_address.hpp"
+#include "dataplane/host/socket_option.hpp"
+
+namespace pasta::splice {
+
+using host::set_option;
+using host::SocketAddress;
+
+namespace {
+
+/// Room for bursts of datagrams while the worker is busy elsewhere.
+constexpr int udp_receive_buffer = 1 << 20;
+
+/// A socket whose source were its target would become its own peer.
+void bind_source(int fd, const Endpoint& client, const Endpoint& target) {
+    const SocketAddress exact(client.address, client.port), any_port(client.address, 0);
+    if (client != target && bind(fd, exact.get(), exact.size()) == 0) return;
+    // connect(2) chooses the port, by what is free for this target alone.
+    set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+    // Where even the address is refused, the kernel's choice still serves the flow.
+    bind(fd, any_port.get(), any_port.size());
+}
+
+/// Whether the kernel happened to choose the target's port, which nobody else has then.
+bool is_self_connected(int fd, const Endpoint& target) {
+    SocketAddress local;
+    socklen_t size = SocketAddress::capacity();
+    return getsockname(fd, local.out(), &size) == 0 && local.port() == target.port &&
+           local.ip() == target.address;
+}
+
+int failed(int fd, int error) {
+    close(fd);
+    return -error;
+}
+
+}  // namespace
+
+int open_tcp(NamespaceSockets& sockets, const Destination& to, const Endpoint& client) {
+    const int fd = sockets.open(to, SOCK_STREAM);
+    if (fd < 0) return fd;
+    set_up_tcp(fd);
+    bind_source(fd, client, to.target);
+    const SocketAddress target(to.target.address, to.target.port);
+    if (connect(fd, target.get(), target.size()) == 0 || errno == EINPROGRESS) return fd;
+    return failed(fd, errno);
+}
+
+int connect_result(int fd, const Endpoint& target) {
+    // While a connect(2) is under way, another one reports on it.
+    const SocketAddress remote(target.address, target.port);
+    if (connect(fd, remote.get(), remote.size()) != 0 && errno != EISCONN)
+        return errno == EALREADY ? EINPROGRESS : errno;
+    return is_self_connected(fd, target) ? ECONNREFUSED : 0;
+}
+
+void set_up_tcp(int fd) {
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);  // the client has decided when to send
+    set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1);  // RFC 6093: urgent data stays in the stream
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);  // an end that vanished is noticed in the end
+}
+
+void close_with_reset(int fd) {
+    const linger abort{1, 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
+    close(fd);
+}
+
+bool is_exhaustion(int error) {
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
+
+int open_udp(NamespaceSockets& sockets, const Destination& to, const Endpoint& client) {
+    const int fd = sockets.open(to, SOCK_DGRAM);
+    if (fd < 0) return fd;
+    set_option(fd, IPPROTO_UDP, UDP_GRO, 1);
+    if (!set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, udp_receive_buffer))
+        set_option(fd, SOL_SOCKET, SO_RCVBUF, udp_receive_buffer);
+    bind_source(fd, client, to.target);
+    const SocketAddress target(to.target.address, to.target.port);
+    if (connect(fd, target.get(), target.size()) != 0) return failed(fd, errno);
+    if (is_self_connected(fd, to.target)) return failed(fd, ECONNREFUSED);
+    return fd;
+}
+
+}  // namespace pasta::splice
