@@ -14,6 +14,7 @@
 #include <variant>
 #include <vector>
 
+#include "control/forward_config.hpp"
 #include "control/ip_text.hpp"
 #include "dataplane/core/port_config.hpp"
 #include "dataplane/wire/address.hpp"
@@ -133,6 +134,8 @@ struct NamespaceConfig {
     std::string hostname;  ///< to announce; empty = none
     std::string fqdn;      ///< to announce; empty = none
 
+    ForwardConfig forward;
+
     // Off by the key `disable`, or by --no-dhcp and so on.
     bool ipv4 = true, ipv6 = true;
     bool tcp = true, udp = true, icmp = true;
@@ -171,6 +174,7 @@ struct Contradiction {
 
 /// Fills in what follows from other settings (the name; no router advertisements with
 /// Configure::netlink) and looks for settings that contradict each other; the first one, if any.
+/// Throws ConfigError for a rule of `forward`, which knows itself where it stands.
 std::optional<Contradiction> complete(NamespaceConfig& ns);
 
 }  // namespace pasta::control

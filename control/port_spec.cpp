@@ -68,6 +68,13 @@ void parse_list(PortSpec& spec, std::string_view list) {
     }
 }
 
+/// Takes `text` for a word that stands for a whole set; false if it is none.
+bool parse_word(PortSpec& spec, std::string_view text) {
+    if (text != "auto" && text != "all") return false;
+    spec.kind = text == "auto" ? PortSpec::Kind::automatic : PortSpec::Kind::all;
+    return true;
+}
+
 /// What stands before the slash: [ADDRESS][%INTERFACE].
 void parse_listener(PortSpec& spec, std::string_view text) {
     const size_t percent = text.find('%');
@@ -97,15 +104,32 @@ size_t address_end(std::string_view text) {
     return is_address ? colon : std::string_view::npos;
 }
 
+std::string to_text(const PortRange& range) {
+    return range.first == range.last ? std::to_string(range.first)
+                                     : fmt::format("{}-{}", range.first, range.last);
+}
+
+std::string to_text(const PortMapping& mapping) {
+    const int length = mapping.from.last - mapping.from.first;
+    const PortRange to{mapping.to, static_cast<uint16_t>(mapping.to + length)};
+    return mapping.from == to ? to_text(to)
+                              : fmt::format("{}:{}", to_text(mapping.from), to_text(to));
+}
+
+std::string list_text(const PortSpec& spec) {
+    std::vector<std::string> items;
+    for (const PortMapping& mapping : spec.mappings)
+        items.push_back(to_text(mapping));
+    for (const PortRange& range : spec.exclusions)
+        items.push_back("~" + to_text(range));
+    return fmt::format("{}", fmt::join(items, ","));
+}
+
 }  // namespace
 
 PortSpec parse_port_spec(std::string_view text, ListenOn side) {
     PortSpec spec;
-    if (text == "none") return spec;
-    if (text == "auto" || text == "all") {
-        spec.kind = text == "auto" ? PortSpec::Kind::automatic : PortSpec::Kind::all;
-        return spec;
-    }
+    if (text == "none" || parse_word(spec, text)) return spec;
     const size_t slash = text.find('/');
     if (slash == std::string_view::npos) {
         parse_list(spec, text);
@@ -117,7 +141,8 @@ PortSpec parse_port_spec(std::string_view text, ListenOn side) {
                         "the namespace's loopback is listened on)",
                         text));
     parse_listener(spec, text.substr(0, slash));
-    parse_list(spec, text.substr(slash + 1));
+    const std::string_view ports = text.substr(slash + 1);
+    if (!parse_word(spec, ports)) parse_list(spec, ports);
     return spec;
 }
 
@@ -128,6 +153,19 @@ PortSpec parse_forward_entry(std::string_view text, ListenOn side) {
     std::string spec{text};
     spec[end] = '/';
     return parse_port_spec(spec, side);
+}
+
+std::string to_text(const PortSpec& spec) {
+    if (spec.kind == PortSpec::Kind::none) return "none";
+    std::string text;
+    if (spec.address) {
+        const std::string address = control::to_text(*spec.address);
+        text = spec.address->is_v6() ? "[" + address + "]" : address;
+    }
+    if (!spec.interface.empty()) text += "%" + spec.interface;
+    if (!text.empty()) text += "/";
+    if (spec.kind == PortSpec::Kind::list) return text + list_text(spec);
+    return text + (spec.kind == PortSpec::Kind::automatic ? "auto" : "all");
 }
 
 }  // namespace pasta::control
