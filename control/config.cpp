@@ -58,22 +58,6 @@ std::optional<Contradiction> find_disabled_family(const NamespaceConfig& ns) {
     return std::nullopt;
 }
 
-/// A rule whose listeners could never lead anywhere.
-void check_forward(const NamespaceConfig& ns) {
-    for (const ForwardList& list : forward_lists)
-        for (const ForwardRule& rule : ns.forward.*list.rules) {
-            const bool tcp = list.protocol == IPPROTO_TCP;
-            if (!(tcp ? ns.tcp : ns.udp))
-                throw ConfigError(
-                    fmt::format("{}: {} is disabled", rule.origin, tcp ? "TCP" : "UDP"));
-            const auto& address = rule.spec.address;
-            if (address && !(address->is_v4() ? ns.ipv4 : ns.ipv6))
-                throw ConfigError(fmt::format("{}: {} is of a disabled family ({} is enabled)",
-                                              rule.origin, to_text(*address),
-                                              ns.ipv4 ? "IPv4" : "IPv6"));
-        }
-}
-
 std::string one_line(std::string message) {
     const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
     std::ranges::replace_if(message, is_control, '?');
@@ -105,7 +89,6 @@ std::optional<Contradiction> complete(NamespaceConfig& ns) {
     if ((ns.dns_host.v4 && !ns.dns_forward.v4) || (ns.dns_host.v6 && !ns.dns_forward.v6))
         return Contradiction{"dns_host",
                              "no dns_forward of that family (both or only dns_forward)"};
-    check_forward(ns);
     return std::nullopt;
 }
 

@@ -174,7 +174,6 @@ struct Contradiction {
 
 /// Fills in what follows from other settings (the name; no router advertisements with
 /// Configure::netlink) and looks for settings that contradict each other; the first one, if any.
-/// Throws ConfigError for a rule of `forward`, which knows itself where it stands.
 std::optional<Contradiction> complete(NamespaceConfig& ns);
 
 }  // namespace pasta::control

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "control/config.hpp"
+#include "control/forward_check.hpp"
 #include "control/value_syntax.hpp"
 #include "control/yaml_place.hpp"
 
@@ -216,6 +217,7 @@ Config read_document(const Place& place) {
         {"namespaces", [&](const Place& p) { read_namespaces(p, config.namespaces); }},
     });
     if (!place.node()["namespaces"]) place.fail("namespaces is missing (a list of namespaces)");
+    check_forwards(config.namespaces);
     return config;
 }
 

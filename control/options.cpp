@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "control/forward_check.hpp"
 #include "control/value_syntax.hpp"
 
 namespace pasta::control {
@@ -343,6 +344,7 @@ void CommandLine::finish_namespace() {
         fail("--" + option, contradiction->text);
     }
     options_.config.namespaces.push_back(ns_);
+    check_forwards(options_.config.namespaces);
 }
 
 void CommandLine::parse_arguments(int argc, const char* const* argv) {

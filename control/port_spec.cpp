@@ -89,6 +89,8 @@ void parse_listener(PortSpec& spec, std::string_view text) {
     spec.address = parse_address(address);
     if (!spec.address || spec.address->is_multicast())
         throw ValueError(not_allowed(address, "an IPv4 or IPv6 address to listen on"));
+    if (spec.address->is_v6() && spec.address->is_link_local() && spec.interface.empty())
+        throw ValueError(fmt::format("{} is link-local (ADDRESS%INTERFACE)", address));
 }
 
 /// Where the colon stands that ends a leading ADDRESS, if there is one: an address has brackets or
@@ -102,6 +104,24 @@ size_t address_end(std::string_view text) {
     const bool is_address = colon != std::string_view::npos &&
                             text.substr(0, colon).find('.') != std::string_view::npos;
     return is_address ? colon : std::string_view::npos;
+}
+
+/// What is left of the mappings when the ports of `range` are taken out.
+std::vector<PortMapping> without(const std::vector<PortMapping>& mappings, const PortRange& range) {
+    std::vector<PortMapping> left;
+    for (const PortMapping& mapping : mappings) {
+        const auto [first, last] = mapping.from;
+        if (range.last < first || last < range.first) {
+            left.push_back(mapping);
+            continue;
+        }
+        if (first < range.first)
+            left.push_back({{first, static_cast<uint16_t>(range.first - 1)}, mapping.to});
+        if (range.last < last)
+            left.push_back({{static_cast<uint16_t>(range.last + 1), last},
+                            static_cast<uint16_t>(mapping.to + (range.last + 1 - first))});
+    }
+    return left;
 }
 
 std::string to_text(const PortRange& range) {
@@ -153,6 +173,19 @@ PortSpec parse_forward_entry(std::string_view text, ListenOn side) {
     std::string spec{text};
     spec[end] = '/';
     return parse_port_spec(spec, side);
+}
+
+std::vector<PortMapping> expand(const PortSpec& spec, const PortRange& ephemeral) {
+    if (spec.kind == PortSpec::Kind::none || spec.kind == PortSpec::Kind::automatic) return {};
+    std::vector<PortRange> out = spec.exclusions;
+    std::vector<PortMapping> mappings = spec.mappings;
+    if (mappings.empty()) {
+        mappings.push_back({{1, UINT16_MAX}, 1});
+        if (ephemeral.first != 0) out.push_back(ephemeral);
+    }
+    for (const PortRange& range : out)
+        mappings = without(mappings, range);
+    return mappings;
 }
 
 std::string to_text(const PortSpec& spec) {
