@@ -77,9 +77,10 @@ ListeningPorts::ListeningPorts(std::unique_ptr<SocketSource> source)
 bool ListeningPorts::refresh(const Ours& ours) {
     // Before the list: what happens in between shows in the next counts.
     const std::optional<SocketCounts> counts = source_->counts();
-    if (counts && counts == counts_ && ++calls_ < full_period) return false;
+    const bool full = calls_++ % full_period == 0;
+    if (counts && counts == counts_ && !full) return false;
     counts_ = counts;
-    calls_ = 0;
+    const std::pair before{tcp_, udp_};
     try {
         // No socket, no list.
         tcp_ = counts && counts->tcp == 0 ? Ports{} : source_->listening(IPPROTO_TCP);
@@ -92,7 +93,7 @@ bool ListeningPorts::refresh(const Ours& ours) {
     std::erase_if(udp_, [&](uint16_t port) {
         return (ephemeral_.first <= port && port <= ephemeral_.last) || ours(IPPROTO_UDP, port);
     });
-    return true;
+    return full || before != std::pair{tcp_, udp_};
 }
 
 const ListeningPorts::Ports& ListeningPorts::ports(uint8_t protocol) const {

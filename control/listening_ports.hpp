@@ -47,14 +47,16 @@ std::unique_ptr<SocketSource> make_socket_source(const Netns& netns);
 class ListeningPorts {
   public:
     using Ports = std::vector<uint16_t>;
-    static constexpr unsigned full_period = 8;  ///< calls of refresh() at most until a list is made
+    static constexpr unsigned full_period =
+        8;  ///< of calls of refresh(), one makes a list in any case
 
     explicit ListeningPorts(std::unique_ptr<SocketSource> source);
 
     /// Tells which ports we listen on ourselves at this moment.
     using Ours = std::function<bool(uint8_t protocol, uint16_t port)>;
-    /// Looks whether something has changed, once a second at most. True when ports() may be others
-    /// than before. A failure is logged, once; then they stay as they are.
+    /// Looks whether something has changed, once a second at most. True when ports() are others
+    /// than before, and at every full_period'th call in any case: the time to try again what
+    /// failed. A failure is logged, once; then the ports stay as they are.
     bool refresh(const Ours& ours);
     /// As of the last refresh(); sorted. Left out are those that were ours then, which would lead
     /// round in a circle, and UDP ports that the kernel gives to clients.
@@ -66,7 +68,7 @@ class ListeningPorts {
     Ports tcp_, udp_;
     std::optional<SocketCounts> counts_;
     bool failed_ = false;
-    unsigned calls_ = 0;  ///< since the last list
+    unsigned calls_ = 0;  ///< of refresh()
 };
 
 }  // namespace pasta::control

@@ -70,6 +70,17 @@ TEST_F(ListeningPortsTest, ListsNowAndThenAsCountsMayHideAChange) {
     EXPECT_THAT(ports.ports(IPPROTO_TCP), ElementsAre(81));
 }
 
+TEST_F(ListeningPortsTest, ConnectionsThatComeAndGoAreNoNews) {
+    EXPECT_TRUE(refresh());
+    for (unsigned i = 1; i < ListeningPorts::full_period; ++i) {
+        ++kernel.counts->tcp;
+        EXPECT_FALSE(refresh()) << i;
+    }
+    EXPECT_EQ(kernel.lists, 2 * ListeningPorts::full_period);
+    ++kernel.counts->tcp;
+    EXPECT_TRUE(refresh());
+}
+
 TEST_F(ListeningPortsTest, ListsNothingWhereNoSocketIs) {
     kernel.counts = SocketCounts{0, 0};
     EXPECT_TRUE(refresh());
@@ -80,7 +91,7 @@ TEST_F(ListeningPortsTest, ListsNothingWhereNoSocketIs) {
 TEST_F(ListeningPortsTest, ListsEachTimeWhereNothingIsCounted) {
     kernel.counts.reset();
     EXPECT_TRUE(refresh());
-    EXPECT_TRUE(refresh());
+    EXPECT_FALSE(refresh());  // the same list
     EXPECT_EQ(kernel.lists, 4U);
 }
 
