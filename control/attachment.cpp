@@ -50,6 +50,8 @@ Attachment::Attachment(const Plumbing& plumbing, const NamespaceConfig& config, 
         attached_ = true;
         plumbing_.dataplane.attach(port, open_queues(port));
         configure(target, options.peer_name, host);
+        forwarding_ = std::make_unique<Forwarding>(plumbing_.host_side, config_, id_,
+                                                   [this] { return target_netns(); });
     } catch (...) {
         detach();
         throw;
@@ -74,22 +76,25 @@ Attachment::~Attachment() {
     if (attached_) detach();
 }
 
+// The watch comes first: should a process end and its number be used again, the watch knows.
 Netns Attachment::open_target() {
+    std::visit(
+        Overloaded{
+            [&](const NetnsPath& target) { watch_.emplace(TargetWatch::file(target.path)); },
+            [&](const NetnsPid& target) { watch_.emplace(TargetWatch::process(target.pid)); },
+            [&](const NetnsCommand& target) {
+                command_ = std::make_unique<SpawnedCommand>(target.argv);
+            },
+        },
+        config_.target);
+    return target_netns();
+}
+
+Netns Attachment::target_netns() const {
     return std::visit(Overloaded{
-                          [&](const NetnsPath& target) {
-                              watch_.emplace(TargetWatch::file(target.path));
-                              return Netns::open(target.path);
-                          },
-                          [&](const NetnsPid& target) {
-                              // First: should the process end and its number be used again, the
-                              // watch knows.
-                              watch_.emplace(TargetWatch::process(target.pid));
-                              return Netns::of_process(target.pid);
-                          },
-                          [&](const NetnsCommand& target) {
-                              command_ = std::make_unique<SpawnedCommand>(target.argv);
-                              return command_->netns();
-                          },
+                          [](const NetnsPath& target) { return Netns::open(target.path); },
+                          [](const NetnsPid& target) { return Netns::of_process(target.pid); },
+                          [&](const NetnsCommand&) { return command_->netns(); },
                       },
                       config_.target);
 }
@@ -122,6 +127,7 @@ std::optional<int> Attachment::exit_status() {
 
 Attachment::Statistics Attachment::detach() {
     Statistics statistics;
+    forwarding_.reset();
     statistics.steer = link_->counters();
     statistics.port = plumbing_.dataplane.detach(id_);
     attached_ = false;

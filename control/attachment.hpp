@@ -6,6 +6,7 @@
 #include <string>
 
 #include "control/config.hpp"
+#include "control/forwarding.hpp"
 #include "control/link.hpp"
 #include "control/port_setup.hpp"
 #include "control/spawned_command.hpp"
@@ -19,6 +20,7 @@ struct Plumbing {
     const Netns& private_netns;
     io::Umem& umem;
     shard::Dataplane& dataplane;
+    HostSide& host_side;
     size_t namespaces;  ///< that will share the UMEM, about
 };
 
@@ -34,6 +36,12 @@ class Attachment {
 
     const NamespaceConfig& config() const { return config_; }
     core::PortId id() const { return id_; }
+    /// Other port rules, which the next change_ports() puts into effect.
+    void set_forward(const ForwardConfig& rules) { config_.forward = rules; }
+    /// Forwarding::change() by the rules of config(), and then open(). Nothing is open before.
+    void change_ports() { forwarding_->change(config_.forward); }
+    void open_ports() { forwarding_->open(); }
+    Forwarding& forwarding() { return *forwarding_; }
     /// Of our end of the link.
     int link_index() const { return link_->index(); }
     /// The target's end is reported by this descriptor becoming readable; -1 = there is none.
@@ -52,6 +60,7 @@ class Attachment {
 
   private:
     Netns open_target();
+    Netns target_netns() const;
     void configure(const Netns& target, const std::string& interface_name, const HostView& host);
     std::vector<std::unique_ptr<io::FramePort>> open_queues(const core::PortConfig& port);
 
@@ -61,6 +70,7 @@ class Attachment {
     std::unique_ptr<SpawnedCommand> command_;
     std::optional<TargetWatch> watch_;
     std::unique_ptr<VethLink> link_;
+    std::unique_ptr<Forwarding> forwarding_;
     bool attached_ = false;
 };
 

@@ -75,6 +75,7 @@ std::string default_name(const Target& target) {
 std::optional<Contradiction> complete(NamespaceConfig& ns) {
     if (ns.name.empty()) ns.name = default_name(ns.target);
     if (ns.configure == Configure::netlink) ns.ra = false;
+    drop_none(ns.forward);
 
     if (!ns.ipv4 && !ns.ipv6)
         return Contradiction{"disable", "ipv4 and ipv6 are both disabled (at most one of them)"};

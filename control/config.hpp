@@ -14,6 +14,7 @@
 #include <variant>
 #include <vector>
 
+#include "control/forward_config.hpp"
 #include "control/ip_text.hpp"
 #include "dataplane/core/port_config.hpp"
 #include "dataplane/wire/address.hpp"
@@ -132,6 +133,8 @@ struct NamespaceConfig {
     std::optional<std::vector<std::string>> search;
     std::string hostname;  ///< to announce; empty = none
     std::string fqdn;      ///< to announce; empty = none
+
+    ForwardConfig forward;
 
     // Off by the key `disable`, or by --no-dhcp and so on.
     bool ipv4 = true, ipv6 = true;

@@ -98,6 +98,17 @@ void emit_naming(YAML::Emitter& out, const NamespaceConfig& ns) {
     emit(out, "fqdn", ns.fqdn.empty() ? "none" : ns.fqdn);
 }
 
+void emit_forward(YAML::Emitter& out, const ForwardConfig& forward) {
+    out << YAML::Key << "forward" << YAML::Value << YAML::BeginMap;
+    for (const ForwardList& list : forward_lists) {
+        std::vector<std::string> specs;
+        for (const ForwardRule& rule : forward.*list.rules)
+            specs.push_back(to_text(rule.spec));
+        emit_list(out, list.key, specs);
+    }
+    out << YAML::EndMap;
+}
+
 void emit_namespace(YAML::Emitter& out, const NamespaceConfig& ns) {
     out << YAML::BeginMap;
     emit(out, "name", ns.name);
@@ -112,6 +123,7 @@ void emit_namespace(YAML::Emitter& out, const NamespaceConfig& ns) {
     for (const Switch& each : switches)
         if (!(ns.*each.on)) disabled.emplace_back(each.name);
     emit_list(out, "disable", disabled);
+    emit_forward(out, ns.forward);
     out << YAML::EndMap;
 }
 

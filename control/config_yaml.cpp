@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "control/config.hpp"
-#include "control/port_spec.hpp"
+#include "control/forward_check.hpp"
 #include "control/value_syntax.hpp"
 #include "control/yaml_place.hpp"
 
@@ -62,21 +62,20 @@ void read_host(const Place& place, HostConfig& out) {
     });
 }
 
-void read_forward_list(const Place& place, ListenOn side) {
+void read_forward_list(const Place& place, const ForwardList& list, ForwardConfig& out) {
     place.for_each("port specifications", [&](const Place& entry) {
         const std::string text = entry.text("a port specification such as \"8080:80\"");
-        entry.checked([&] { return parse_forward_entry(text, side); });
+        entry.checked([&] {
+            add_rule(out.*list.rules, {parse_forward_entry(text, list.side), entry.where()});
+        });
     });
-    if (place.node().size() != 0) place.fail("not implemented yet (an empty list)");
 }
 
-void read_forward(const Place& place) {
-    place.read_map({
-        {"tcp", [](const Place& p) { read_forward_list(p, ListenOn::host); }},
-        {"udp", [](const Place& p) { read_forward_list(p, ListenOn::host); }},
-        {"tcp_to_host", [](const Place& p) { read_forward_list(p, ListenOn::ns); }},
-        {"udp_to_host", [](const Place& p) { read_forward_list(p, ListenOn::ns); }},
-    });
+void read_forward(const Place& place, ForwardConfig& out) {
+    Place::Keys keys;
+    for (const ForwardList& list : forward_lists)
+        keys.emplace_back(list.key, [&](const Place& p) { read_forward_list(p, list, out); });
+    place.read_map(keys);
 }
 
 std::vector<std::string> read_command(const Place& place) {
@@ -191,7 +190,7 @@ NamespaceConfig read_namespace(const Place& place) {
         {"fqdn",
          [&](const Place& p) { out.fqdn = p.value_unless("none", domain_syntax).value_or(""); }},
         {"disable", [&](const Place& p) { read_disabled(p, out); }},
-        {"forward", read_forward},
+        {"forward", [&](const Place& p) { read_forward(p, out.forward); }},
         {"pcap", [](const Place& p) { reject_unless_none(p, path_syntax); }},
     });
     target.require(place);
@@ -250,6 +249,7 @@ Config read_document(const Place& place) {
         {"namespaces", [&](const Place& p) { read_namespaces(p, config.namespaces); }},
     });
     if (!place.node()["namespaces"]) place.fail("namespaces is missing (a list of namespaces)");
+    check_forwards(config.namespaces);
     return config;
 }
 

@@ -45,13 +45,20 @@ io::UniqueFd signal_fd() {
     return io::UniqueFd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
-/// Fires each `period`; never when that is zero.
-io::UniqueFd periodic_timer(std::chrono::seconds period) {
-    io::UniqueFd fd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+io::UniqueFd periodic_timer() {
+    return io::UniqueFd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+}
+
+/// Zero = never.
+void set_period(const io::UniqueFd& timer, std::chrono::seconds period) {
     itimerspec spec{};
     spec.it_interval.tv_sec = spec.it_value.tv_sec = period.count();
-    timerfd_settime(fd.get(), 0, &spec, nullptr);
-    return fd;
+    timerfd_settime(timer.get(), 0, &spec, nullptr);
+}
+
+void consume(const io::UniqueFd& timer) {
+    uint64_t expirations;
+    [[maybe_unused]] const ssize_t n = read(timer.get(), &expirations, sizeof expirations);
 }
 
 bool runs_command(const Options& options) {
@@ -62,10 +69,13 @@ bool runs_command(const Options& options) {
 }  // namespace
 
 Daemon::Daemon(const Options& options)
-    : options_(options), host_netns_(Netns::current()), private_netns_([] {
+    : options_(options),
+      host_netns_(Netns::current()),
+      private_netns_([] {
           require_capabilities();
           return Netns::create_private();
-      }()) {
+      }()),
+      host_side_(host_netns_, listeners_) {
     signals_ = signal_fd();
     const DataplaneConfig& dataplane = options_.config.dataplane;
     shard::DataplaneOptions shards;
@@ -79,11 +89,17 @@ Daemon::Daemon(const Options& options)
         spdlog::warn("this kernel computes no checksums for AF_XDP: they are computed here");
     chunks_ = std::make_unique<io::ChunkRing>(umem_->size());
     dataplane_ = std::make_unique<shard::Dataplane>(shards, umem_->arena(), *chunks_);
-    rekey_timer_ = periodic_timer(dataplane.hash_rekey);
+    rekey_timer_ = periodic_timer();
+    set_period(rekey_timer_, dataplane.hash_rekey);
+    follow_timer_ = periodic_timer();
     for (const NamespaceConfig& ns : options_.config.namespaces)
         attach(ns);
     // After the commands were forked, which keep the limit that the user gave them.
     raise_descriptor_limit();
+    reserve_ports();
+    for (const auto& [name, attachment] : attachments_)
+        start_forwarding(*attachment);
+    set_follow_timer();
 }
 
 Daemon::~Daemon() {
@@ -110,17 +126,41 @@ core::PortId Daemon::free_id() const {
     }
 }
 
-void Daemon::attach(const NamespaceConfig& config) {
-    const Plumbing plumbing{private_netns_, *umem_, *dataplane_, options_.config.namespaces.size()};
-    attachments_[config.name] =
-        std::make_unique<Attachment>(plumbing, config, free_id(), read_host());
-    spdlog::info("{}: connected", config.name);
+Attachment& Daemon::attach(const NamespaceConfig& config) {
+    const Plumbing plumbing{private_netns_, *umem_, *dataplane_, host_side_,
+                            options_.config.namespaces.size()};
+    auto attachment = std::make_unique<Attachment>(plumbing, config, free_id(), read_host());
+    return *(attachments_[config.name] = std::move(attachment));
+}
+
+void Daemon::start_forwarding(Attachment& attachment) {
+    attachment.change_ports();
+    attachment.open_ports();
+    spdlog::info("{}: connected", attachment.config().name);
 }
 
 void Daemon::detach(std::map<std::string, std::unique_ptr<Attachment>>::iterator it) {
     add(statistics_, it->second->detach());
     spdlog::info("{}: disconnected", it->first);
     attachments_.erase(it);
+    set_follow_timer();
+}
+
+void Daemon::reserve_ports() {
+    std::vector<ForwardConfig> rules;
+    for (const auto& [name, attachment] : attachments_)
+        rules.push_back(attachment->config().forward);
+    host_side_.reserve(rules);
+}
+
+void Daemon::set_follow_timer() {
+    const bool needed = std::ranges::any_of(
+        attachments_, [](const auto& entry) { return entry.second->forwarding().follows(); });
+    itimerspec now{};
+    timerfd_gettime(follow_timer_.get(), &now);
+    // Setting a timer that runs would put it off.
+    if (needed != (now.it_interval.tv_sec != 0))
+        set_period(follow_timer_, std::chrono::seconds{needed ? 1 : 0});
 }
 
 int Daemon::run() {
@@ -156,8 +196,10 @@ void Daemon::announce() {
 }
 
 void Daemon::wait_for_events() {
-    std::vector<pollfd> fds{
-        {signals_.get(), POLLIN, 0}, {rekey_timer_.get(), POLLIN, 0}, {links_->fd(), POLLIN, 0}};
+    std::vector<pollfd> fds{{signals_.get(), POLLIN, 0},
+                            {rekey_timer_.get(), POLLIN, 0},
+                            {links_->fd(), POLLIN, 0},
+                            {follow_timer_.get(), POLLIN, 0}};
     const size_t fixed = fds.size();
     for (const auto& [name, attachment] : attachments_)
         if (attachment->watch_fd() >= 0) fds.push_back({attachment->watch_fd(), POLLIN, 0});
@@ -165,6 +207,7 @@ void Daemon::wait_for_events() {
     if (fds[0].revents != 0) on_signal();
     if (fds[1].revents != 0) on_rekey();
     if (fds[2].revents != 0) on_links_removed();
+    if (fds[3].revents != 0) on_follow();
     if (std::any_of(fds.begin() + static_cast<ptrdiff_t>(fixed), fds.end(),
                     [](const pollfd& fd) { return fd.revents != 0; }))
         on_targets();
@@ -212,10 +255,16 @@ void Daemon::on_links_removed() {
 }
 
 void Daemon::on_rekey() {
-    uint64_t expirations;
-    [[maybe_unused]] const ssize_t n = read(rekey_timer_.get(), &expirations, sizeof expirations);
+    consume(rekey_timer_);
     dataplane_->rekey(random_secrets().flow_hash);
     spdlog::debug("new secret for the choice of workers");
+}
+
+void Daemon::on_follow() {
+    consume(follow_timer_);
+    const bool host_changed = host_side_.refresh();
+    for (const auto& [name, attachment] : attachments_)
+        attachment->forwarding().follow(host_changed);
 }
 
 // Applies what differs in the config file; what did not change is not touched.
@@ -231,27 +280,87 @@ void Daemon::reload() {
     if (next.dataplane != options_.config.dataplane)
         spdlog::warn("changes under dataplane: take effect at the next start");
     next.dataplane = options_.config.dataplane;
-    const bool host_changed = next.host != options_.config.host;
+    detach_changed(next, next.host != options_.config.host);
     options_.config = next;
+    std::vector<Attachment*> kept;
+    for (const auto& [name, attachment] : attachments_)
+        kept.push_back(attachment.get());
+    const std::vector<Attachment*> added = attach_added(next);
+    change_ports(next, kept);
+    for (Attachment* attachment : added)
+        start_added(*attachment);
+    set_follow_timer();
+    announce();
+}
+
+/// Port rules do not count: they are changed in place.
+void Daemon::detach_changed(const Config& next, bool host_changed) {
     for (auto it = attachments_.begin(); it != attachments_.end();) {
         const auto current = it++;
-        const bool kept =
-            !host_changed &&
-            std::any_of(next.namespaces.begin(), next.namespaces.end(),
-                        [&](const NamespaceConfig& ns) { return ns == current->second->config(); });
+        NamespaceConfig now = current->second->config();
+        const bool kept = !host_changed && std::ranges::any_of(next.namespaces, [&](auto& ns) {
+            now.forward = ns.forward;
+            return ns == now;
+        });
         if (!kept) detach(current);
     }
+}
+
+std::vector<Attachment*> Daemon::attach_added(const Config& next) {
+    std::vector<Attachment*> added;
     for (const NamespaceConfig& ns : next.namespaces) {
-        if (attachments_.count(ns.name) != 0) continue;
+        if (attachments_.contains(ns.name)) continue;
         try {
-            attach(ns);
-            attachments_[ns.name]->release_command();
+            added.push_back(&attach(ns));
         } catch (const std::exception& e) {
-            attachments_.erase(ns.name);
             spdlog::error("{}: {}", ns.name, e.what());
         }
     }
-    announce();
+    return added;
+}
+
+/// For the namespaces that were there before: all of the new port rules take effect, or none.
+void Daemon::change_ports(const Config& next, const std::vector<Attachment*>& attachments) {
+    std::vector<ForwardConfig> before, after;
+    for (Attachment* attachment : attachments) {
+        before.push_back(attachment->config().forward);
+        after.push_back(
+            std::ranges::find(next.namespaces, attachment->config().name, &NamespaceConfig::name)
+                ->forward);
+    }
+    try {
+        apply_ports(attachments, after);
+    } catch (const std::exception& e) {
+        spdlog::error("ports stay as they were: {}", e.what());
+        try {
+            apply_ports(attachments, before);
+        } catch (const std::exception& lost) {
+            spdlog::error("a port was lost: {}", lost.what());
+        }
+    }
+}
+
+void Daemon::apply_ports(const std::vector<Attachment*>& attachments,
+                         const std::vector<ForwardConfig>& rules) {
+    for (size_t i = 0; i < attachments.size(); ++i)
+        attachments[i]->set_forward(rules[i]);
+    reserve_ports();
+    for (Attachment* attachment : attachments)
+        attachment->change_ports();
+    for (Attachment* attachment : attachments)
+        attachment->open_ports();
+}
+
+void Daemon::start_added(Attachment& attachment) {
+    try {
+        start_forwarding(attachment);
+        attachment.release_command();
+    } catch (const std::exception& e) {
+        const std::string name = attachment.config().name;
+        spdlog::error("{}: {}", name, e.what());
+        add(statistics_, attachment.detach());
+        attachments_.erase(name);
+    }
 }
 
 void Daemon::print_statistics() {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "control/attachment.hpp"
+#include "control/dataplane_listeners.hpp"
 #include "control/options.hpp"
 #include "dataplane/io/unique_fd.hpp"
 
@@ -25,14 +26,26 @@ class Daemon {
     int run();
 
   private:
-    void attach(const NamespaceConfig& config);
-    void detach(std::map<std::string, std::unique_ptr<Attachment>>::iterator it);
+    using Attachments = std::map<std::string, std::unique_ptr<Attachment>>;
+
+    Attachment& attach(const NamespaceConfig& config);
+    void start_forwarding(Attachment& attachment);
+    void detach(Attachments::iterator it);
+    void reserve_ports();
+    void set_follow_timer();
     void wait_for_events();
     void on_signal();
     void on_targets();
     void on_links_removed();
     void on_rekey();
+    void on_follow();
     void reload();
+    void detach_changed(const Config& next, bool host_changed);
+    std::vector<Attachment*> attach_added(const Config& next);
+    void change_ports(const Config& next, const std::vector<Attachment*>& attachments);
+    void apply_ports(const std::vector<Attachment*>& attachments,
+                     const std::vector<ForwardConfig>& rules);
+    void start_added(Attachment& attachment);
     void release_commands();
     void announce();
     void print_statistics();
@@ -46,10 +59,13 @@ class Daemon {
     std::unique_ptr<io::ChunkRing> chunks_;
     std::unique_ptr<shard::Dataplane> dataplane_;
     std::unique_ptr<LinkMonitor> links_;
-    std::map<std::string, std::unique_ptr<Attachment>> attachments_;
+    DataplaneListeners listeners_;
+    HostSide host_side_;
+    Attachments attachments_;
     Attachment::Statistics statistics_;  ///< of attachments that ended
     io::UniqueFd signals_;
     io::UniqueFd rekey_timer_;
+    io::UniqueFd follow_timer_;  ///< runs while a rule follows what listens somewhere
     bool stopping_ = false;
     int exit_status_ = 0;
 };

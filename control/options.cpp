@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <functional>
 
-#include "control/port_spec.hpp"
+#include "control/forward_check.hpp"
 #include "control/value_syntax.hpp"
 
 namespace pasta::control {
@@ -47,7 +47,6 @@ class CommandLine {
               std::function<void()> set);
     void address(const std::string& names, const std::string& help, AddressPair& pair,
                  std::string_view keyword, const ValueSyntax<wire::IpAddress>& syntax);
-    void ports(const std::string& names, const std::string& help, ListenOn side);
 
     void add_process_options();
     void add_dataplane_options();
@@ -124,13 +123,6 @@ void CommandLine::address(const std::string& names, const std::string& help, Add
             (one->is_v4() ? pair.v4 : pair.v6) = *one;
         else
             pair = {};
-    });
-}
-
-void CommandLine::ports(const std::string& names, const std::string& help, ListenOn side) {
-    value(Scope::config, names, "SPEC", help + " (only none so far)", [side](const auto& text) {
-        if (parse_port_spec(text, side).kind != PortSpec::Kind::none)
-            throw ValueError("not implemented yet (none)");
     });
 }
 
@@ -249,10 +241,15 @@ void CommandLine::add_protocol_options() {
 }
 
 void CommandLine::add_forward_options() {
-    ports("-t,--tcp-ports", "TCP ports of the host forwarded to the namespace", ListenOn::host);
-    ports("-u,--udp-ports", "UDP ports of the host forwarded to the namespace", ListenOn::host);
-    ports("-T,--tcp-ns", "TCP ports of the namespace forwarded to the host", ListenOn::ns);
-    ports("-U,--udp-ns", "UDP ports of the namespace forwarded to the host", ListenOn::ns);
+    for (const ForwardList& list : forward_lists) {
+        const std::string help = fmt::format(
+            "{}: none, auto (default), all, or a list such as 8080:80,9000-9010; may be repeated",
+            list.summary);
+        value(Scope::config, list.options, "SPEC", help, [this, &list](const auto& text) {
+            add_rule(ns_.forward.*list.rules,
+                     {parse_port_spec(text, list.side), fmt::format("{} {}", list.option(), text)});
+        });
+    }
     value(Scope::config, "-p,--pcap", "FILE", "Capture packets to a file (only none so far)",
           [](const auto& text) {
               if (value_unless("none", path_syntax, text))
@@ -340,12 +337,14 @@ void CommandLine::finish_namespace() {
     if (!ns_.ipv4 && !ns_.ipv6) fail("--ipv4-only", "together with --ipv6-only (one of them)");
     if (no_map_gw_ && !ns_.map_host_loopback) ns_.map_host_loopback.emplace();
     read_addresses();
+    add_automatic(ns_.forward, ns_.tcp, ns_.udp);
     if (const auto contradiction = complete(ns_)) {
         std::string option{contradiction->key == "addresses" ? "address" : contradiction->key};
         std::ranges::replace(option, '_', '-');
         fail("--" + option, contradiction->text);
     }
     options_.config.namespaces.push_back(ns_);
+    check_forwards(options_.config.namespaces);
 }
 
 void CommandLine::parse_arguments(int argc, const char* const* argv) {

@@ -68,6 +68,13 @@ void parse_list(PortSpec& spec, std::string_view list) {
     }
 }
 
+/// Takes `text` for a word that stands for a whole set; false if it is none.
+bool parse_word(PortSpec& spec, std::string_view text) {
+    if (text != "auto" && text != "all") return false;
+    spec.kind = text == "auto" ? PortSpec::Kind::automatic : PortSpec::Kind::all;
+    return true;
+}
+
 /// What stands before the slash: [ADDRESS][%INTERFACE].
 void parse_listener(PortSpec& spec, std::string_view text) {
     const size_t percent = text.find('%');
@@ -82,6 +89,8 @@ void parse_listener(PortSpec& spec, std::string_view text) {
     spec.address = parse_address(address);
     if (!spec.address || spec.address->is_multicast())
         throw ValueError(not_allowed(address, "an IPv4 or IPv6 address to listen on"));
+    if (spec.address->is_v6() && spec.address->is_link_local() && spec.interface.empty())
+        throw ValueError(fmt::format("{} is link-local (ADDRESS%INTERFACE)", address));
 }
 
 /// Where the colon stands that ends a leading ADDRESS, if there is one: an address has brackets or
@@ -97,15 +106,50 @@ size_t address_end(std::string_view text) {
     return is_address ? colon : std::string_view::npos;
 }
 
+/// What is left of the mappings when the ports of `range` are taken out.
+std::vector<PortMapping> without(const std::vector<PortMapping>& mappings, const PortRange& range) {
+    std::vector<PortMapping> left;
+    for (const PortMapping& mapping : mappings) {
+        const auto [first, last] = mapping.from;
+        if (range.last < first || last < range.first) {
+            left.push_back(mapping);
+            continue;
+        }
+        if (first < range.first)
+            left.push_back({{first, static_cast<uint16_t>(range.first - 1)}, mapping.to});
+        if (range.last < last)
+            left.push_back({{static_cast<uint16_t>(range.last + 1), last},
+                            static_cast<uint16_t>(mapping.to + (range.last + 1 - first))});
+    }
+    return left;
+}
+
+std::string to_text(const PortRange& range) {
+    return range.first == range.last ? std::to_string(range.first)
+                                     : fmt::format("{}-{}", range.first, range.last);
+}
+
+std::string to_text(const PortMapping& mapping) {
+    const int length = mapping.from.last - mapping.from.first;
+    const PortRange to{mapping.to, static_cast<uint16_t>(mapping.to + length)};
+    return mapping.from == to ? to_text(to)
+                              : fmt::format("{}:{}", to_text(mapping.from), to_text(to));
+}
+
+std::string list_text(const PortSpec& spec) {
+    std::vector<std::string> items;
+    for (const PortMapping& mapping : spec.mappings)
+        items.push_back(to_text(mapping));
+    for (const PortRange& range : spec.exclusions)
+        items.push_back("~" + to_text(range));
+    return fmt::format("{}", fmt::join(items, ","));
+}
+
 }  // namespace
 
 PortSpec parse_port_spec(std::string_view text, ListenOn side) {
     PortSpec spec;
-    if (text == "none") return spec;
-    if (text == "auto" || text == "all") {
-        spec.kind = text == "auto" ? PortSpec::Kind::automatic : PortSpec::Kind::all;
-        return spec;
-    }
+    if (text == "none" || parse_word(spec, text)) return spec;
     const size_t slash = text.find('/');
     if (slash == std::string_view::npos) {
         parse_list(spec, text);
@@ -117,7 +161,8 @@ PortSpec parse_port_spec(std::string_view text, ListenOn side) {
                         "the namespace's loopback is listened on)",
                         text));
     parse_listener(spec, text.substr(0, slash));
-    parse_list(spec, text.substr(slash + 1));
+    const std::string_view ports = text.substr(slash + 1);
+    if (!parse_word(spec, ports)) parse_list(spec, ports);
     return spec;
 }
 
@@ -128,6 +173,32 @@ PortSpec parse_forward_entry(std::string_view text, ListenOn side) {
     std::string spec{text};
     spec[end] = '/';
     return parse_port_spec(spec, side);
+}
+
+std::vector<PortMapping> expand(const PortSpec& spec, const PortRange& ephemeral) {
+    if (spec.kind == PortSpec::Kind::none || spec.kind == PortSpec::Kind::automatic) return {};
+    std::vector<PortRange> out = spec.exclusions;
+    std::vector<PortMapping> mappings = spec.mappings;
+    if (mappings.empty()) {
+        mappings.push_back({{1, UINT16_MAX}, 1});
+        if (ephemeral.first != 0) out.push_back(ephemeral);
+    }
+    for (const PortRange& range : out)
+        mappings = without(mappings, range);
+    return mappings;
+}
+
+std::string to_text(const PortSpec& spec) {
+    if (spec.kind == PortSpec::Kind::none) return "none";
+    std::string text;
+    if (spec.address) {
+        const std::string address = control::to_text(*spec.address);
+        text = spec.address->is_v6() ? "[" + address + "]" : address;
+    }
+    if (!spec.interface.empty()) text += "%" + spec.interface;
+    if (!text.empty()) text += "/";
+    if (spec.kind == PortSpec::Kind::list) return text + list_text(spec);
+    return text + (spec.kind == PortSpec::Kind::automatic ? "auto" : "all");
 }
 
 }  // namespace pasta::control

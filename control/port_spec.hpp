@@ -27,10 +27,12 @@ struct PortMapping {
 };
 
 /// One SPEC:
-///   none | auto | all | [[ADDRESS][%INTERFACE]/]LIST
+///   none | [[ADDRESS][%INTERFACE]/]auto | [[ADDRESS][%INTERFACE]/]all |
+///   [[ADDRESS][%INTERFACE]/]LIST
 ///   LIST: items with commas between, each FIRST[-LAST][:FIRST[-LAST]] or ~FIRST[-LAST]
 /// An IPv6 address may stand in square brackets. Items with ~ are exclusions; when there is nothing
-/// else in the list, all ports that are neither ephemeral nor excluded are meant.
+/// else in the list, all ports that are neither ephemeral nor excluded are meant. `auto` means what
+/// listens on the other side, `all` every port that is not ephemeral.
 struct PortSpec {
     enum class Kind { none, automatic, all, list };
 
@@ -40,6 +42,11 @@ struct PortSpec {
     std::vector<PortMapping> mappings;       ///< in the order given
     std::vector<PortRange> exclusions;       ///< no two overlap
 
+    /// True where no port is named: then a port that is in use is passed over.
+    bool takes_what_is_free() const {
+        return kind == Kind::automatic || kind == Kind::all ||
+               (kind == Kind::list && mappings.empty());
+    }
     bool operator==(const PortSpec&) const = default;
 };
 
@@ -52,5 +59,12 @@ PortSpec parse_port_spec(std::string_view text, ListenOn side);
 /// Reads one entry of `forward` in the config file: a SPEC, or ADDRESS:PORTS:PORTS with a colon
 /// instead of the slash, as other container tools write it. Throws ValueError.
 PortSpec parse_forward_entry(std::string_view text, ListenOn side);
+
+/// The mappings that are left of a list, or of all ports, without exclusions and, where no port is
+/// named, without the `ephemeral` ones. Nothing for none and auto.
+std::vector<PortMapping> expand(const PortSpec& spec, const PortRange& ephemeral);
+
+/// As parse_port_spec() reads it, an IPv6 address in brackets.
+std::string to_text(const PortSpec& spec);
 
 }  // namespace pasta::control

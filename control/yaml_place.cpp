@@ -45,10 +45,13 @@ int line_number(const YAML::Mark& mark) {
     return std::max(mark.line, 0) + 1;  // an empty document has no mark
 }
 
+std::string YamlPlace::where(const YAML::Mark& mark, std::string_view key) const {
+    return fmt::format("{}:{}{}{}", file_, line_number(mark), key.empty() ? "" : ": ", key);
+}
+
 void YamlPlace::fail_on_line(const YAML::Mark& mark, std::string_view key,
                              std::string_view problem) const {
-    const std::string where = key.empty() ? std::string{} : fmt::format("{}: ", key);
-    throw ConfigError(fmt::format("{}:{}: {}{}", file_, line_number(mark), where, problem));
+    throw ConfigError(fmt::format("{}: {}", where(mark, key), problem));
 }
 
 void YamlPlace::fail(std::string_view problem) const {

@@ -27,6 +27,8 @@ class YamlPlace {
     /// True for the plain or quoted text `keyword`.
     bool is(std::string_view keyword) const { return is_scalar() && node_.Scalar() == keyword; }
 
+    /// FILE:LINE: KEY, or FILE:LINE at the top.
+    std::string where() const { return where(mark_, key_); }
     /// Throws ConfigError: FILE:LINE: KEY: problem.
     [[noreturn]] void fail(std::string_view problem) const;
     /// fail() for a key of this map: with that key's line, or the map's if it has no such key.
@@ -85,6 +87,7 @@ class YamlPlace {
         : file_(parent.file_), key_(std::move(key)), node_(node), mark_(mark) {}
 
     std::string child_key(std::string_view name) const;
+    std::string where(const YAML::Mark& mark, std::string_view key) const;
     [[noreturn]] void fail_on_line(const YAML::Mark& mark, std::string_view key,
                                    std::string_view problem) const;
     const char* kind() const;

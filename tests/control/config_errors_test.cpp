@@ -247,14 +247,6 @@ TEST(ConfigErrors, NotImplementedYet) {
          "2: control.metrics: not implemented yet (none)"},
         {in("control", "metrics: '[::1]:9469'"), "2: control.metrics: not implemented yet (none)"},
         {ns("pcap: /tmp/job.pcap"), "4: namespaces[0].pcap: not implemented yet (none)"},
-        {ns("forward: {tcp: ['8080:80']}"),
-         "4: namespaces[0].forward.tcp: not implemented yet (an empty list)"},
-        {ns("forward: {udp: [5353:53]}"),
-         "4: namespaces[0].forward.udp: not implemented yet (an empty list)"},
-        {ns("forward: {tcp_to_host: [3128]}"),
-         "4: namespaces[0].forward.tcp_to_host: not implemented yet (an empty list)"},
-        {ns("forward: {udp_to_host: [~53]}"),
-         "4: namespaces[0].forward.udp_to_host: not implemented yet (an empty list)"},
     });
 }
 
@@ -269,6 +261,11 @@ TEST(ConfigErrors, KeysToComeAreCheckedAllTheSame) {
         {in("control", "metrics: 127.0.0.1:70000"),
          "2: control.metrics: 127.0.0.1:70000 is not allowed (none, ADDRESS:PORT)"},
         {ns("pcap: []"), "4: namespaces[0].pcap: a list is not allowed (none, a path)"},
+    });
+}
+
+TEST(ConfigErrors, Forward) {
+    expect_messages({
         {ns("forward: []"),
          "4: namespaces[0].forward: a list is not allowed (a map with keys tcp, udp, tcp_to_host, "
          "udp_to_host)"},
@@ -285,6 +282,14 @@ TEST(ConfigErrors, KeysToComeAreCheckedAllTheSame) {
          "4: namespaces[0].forward.tcp_to_host[0]: 127.0.0.1/80:80 names an address or interface "
          "to "
          "listen on (ports only, the namespace's loopback is listened on)"},
+        {ns("forward:\n      tcp: [80, auto]"),
+         "5: namespaces[0].forward.tcp[1]: auto stands alone (no ports beside it)"},
+        {ns("forward: {udp: [none, 53]}"),
+         "4: namespaces[0].forward.udp[1]: none stands alone (no ports beside it)"},
+        {ns("disable: [udp]\n    forward: {tcp: [53], udp: [53]}"),
+         "5: namespaces[0].forward.udp[0]: UDP is disabled"},
+        {ns("disable: [ipv6]\n    forward: {tcp: ['[::1]:80:80']}"),
+         "5: namespaces[0].forward.tcp[0]: ::1 is of a disabled family (IPv4 is enabled)"},
     });
 }
 

@@ -142,9 +142,24 @@ TEST(ConfigYaml, SwitchesTurnOff) {
 
 TEST(ConfigYaml, KeysToComeMayBeOff) {
     EXPECT_EQ(parse("control: {socket: none, metrics: none}\n"
-                    "namespaces: [{netns: job, pcap: none, forward: {tcp: [], udp: [], "
-                    "tcp_to_host: [], udp_to_host: []}}]"),
+                    "namespaces: [{netns: job, pcap: none}]"),
               parse("namespaces: [{netns: job}]"));
+}
+
+TEST(ConfigYaml, Forward) {
+    const ForwardConfig forward =
+        parse_ns(
+            "forward:\n      tcp: ['8080:80', 127.0.0.1:2222:22]\n      udp: [none]\n"
+            "      tcp_to_host: [3128]\n      udp_to_host: [auto]")
+            .forward;
+    ASSERT_EQ(forward.tcp.size(), 2u);
+    EXPECT_EQ(forward.tcp[0].spec, parse_port_spec("8080:80", ListenOn::host));
+    EXPECT_EQ(forward.tcp[1].spec, parse_port_spec("127.0.0.1/2222:22", ListenOn::host));
+    EXPECT_EQ(forward.tcp[1].origin, "test.yaml:4: namespaces[0].forward.tcp[1]");
+    EXPECT_TRUE(forward.udp.empty());
+    EXPECT_EQ(forward.tcp_to_host.at(0).spec, parse_port_spec("3128", ListenOn::ns));
+    EXPECT_EQ(forward.udp_to_host.at(0).spec, parse_port_spec("auto", ListenOn::ns));
+    EXPECT_EQ(parse_ns("forward: {tcp: [], udp: []}").forward, ForwardConfig{});
 }
 
 /// A namespace in which nothing is as it is by default.
@@ -170,7 +185,11 @@ NamespaceConfig unusual_namespace() {
     ns.search = {"example.net", "true"};
     ns.hostname = "box";
     ns.fqdn = "box.example.net";
-    ns.tcp = ns.udp = ns.icmp = ns.dhcp = ns.dhcpv6 = ns.ndp = ns.ra = false;
+    for (const char* spec : {"8080:80", "[::1]%lo/22,100-200:300-400,~150,~160-170", "%lo/~80"})
+        ns.forward.tcp.push_back({parse_port_spec(spec, ListenOn::host), ""});
+    ns.forward.udp = {{parse_port_spec("127.0.0.1/auto", ListenOn::host), ""}};
+    ns.forward.tcp_to_host = {{parse_port_spec("all", ListenOn::ns), ""}};
+    ns.icmp = ns.dhcp = ns.dhcpv6 = ns.ndp = ns.ra = false;
     return ns;
 }
 

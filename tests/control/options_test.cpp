@@ -35,8 +35,28 @@ wire::IpAddress address(const char* text) {
 }
 
 TEST(Options, OneNamespaceIsTheSameAsInAFile) {
-    EXPECT_EQ(parse({"--netns", "job"}).config,
-              parse_config("namespaces: [{netns: job}]", "test.yaml"));
+    EXPECT_EQ(
+        parse({"-t", "none", "-u", "none", "-T", "none", "-U", "none", "--netns", "job"}).config,
+        parse_config("namespaces: [{netns: job}]", "test.yaml"));
+}
+
+std::string rules_text(const ForwardRules& rules) {
+    std::string text;
+    for (const ForwardRule& rule : rules)
+        text += to_text(rule.spec) + " from " + rule.origin + "; ";
+    return text;
+}
+
+TEST(Options, PortsAreAutomaticUnlessSaidOtherwise) {
+    const ForwardConfig forward =
+        parse_ns({"-t", "8080:80", "--tcp-ports=127.0.0.1/22", "-u", "none", "-U", "~53"}).forward;
+    EXPECT_EQ(rules_text(forward.tcp),
+              "8080:80 from --tcp-ports 8080:80; 127.0.0.1/22 from --tcp-ports 127.0.0.1/22; ");
+    EXPECT_EQ(rules_text(forward.udp), "");
+    EXPECT_EQ(rules_text(forward.tcp_to_host), "auto from --tcp-ns auto; ");
+    EXPECT_EQ(rules_text(forward.udp_to_host), "~53 from --udp-ns ~53; ");
+    EXPECT_EQ(rules_text(parse_ns({"--no-tcp"}).forward.tcp), "");
+    EXPECT_EQ(rules_text(parse_ns({"--no-tcp"}).forward.udp), "auto from --udp-ports auto; ");
 }
 
 TEST(Options, ThreeFormsOfTarget) {
@@ -145,28 +165,15 @@ TEST(Options, EachSwitchTurnsOffItsProtocolAlone) {
         {"--no-dhcpv6", &NamespaceConfig::dhcpv6}, {"--no-ndp", &NamespaceConfig::ndp},
         {"--no-ra", &NamespaceConfig::ra},
     };
+    const Words quiet{"-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-config-net"};
     for (const auto& [option, member] : table) {
-        NamespaceConfig expected = parse_ns({"--no-config-net"});
+        NamespaceConfig expected = parse_ns(quiet);
         EXPECT_TRUE(expected.*member) << option;
         expected.*member = false;
-        EXPECT_EQ(parse_ns({"--no-config-net", option}), expected) << option;
+        Words words = quiet;
+        words.push_back(option);
+        EXPECT_EQ(parse_ns(words), expected) << option;
     }
-}
-
-TEST(Options, ValuesOfTheProcess) {
-    const Options options =
-        parse({"-d", "-l", "/tmp/log", "-P", "/tmp/pid", "--stats", "-f", "-i", "uplink",
-               "--workers", "2,3", "--polling", "busy", "--umem-mib", "128", "4711"});
-    EXPECT_EQ(options.log_level, LogLevel::debug);
-    EXPECT_EQ(options.log_file, "/tmp/log");
-    EXPECT_EQ(options.pid_file, "/tmp/pid");
-    EXPECT_TRUE(options.stats);
-    EXPECT_FALSE(options.output.has_value());
-    EXPECT_THAT(options.config_file, IsEmpty());
-    EXPECT_EQ(options.config.host.interface, "uplink");
-    EXPECT_EQ(options.config.dataplane.workers, (Workers{WorkerCpus{{2, 3}}}));
-    EXPECT_EQ(options.config.dataplane.polling, Polling::busy);
-    EXPECT_EQ(options.config.dataplane.umem_mib, 128u);
 }
 
 TEST(Options, LogLevels) {
@@ -299,13 +306,19 @@ TEST(OptionErrors, Contradictions) {
 
 TEST(OptionErrors, NotImplementedYet) {
     expect_messages({
-        {{"-t", "8080:80", "1"}, "--tcp-ports: not implemented yet (none)"},
-        {{"-u", "auto", "1"}, "--udp-ports: not implemented yet (none)"},
-        {{"-T", "3128", "1"}, "--tcp-ns: not implemented yet (none)"},
-        {{"-U", "all", "1"}, "--udp-ns: not implemented yet (none)"},
         {{"-p", "/tmp/x.pcap", "1"}, "--pcap: not implemented yet (none)"},
+    });
+}
+
+TEST(OptionErrors, Ports) {
+    expect_messages({
         {{"-t", "90-80", "1"},
          "--tcp-ports: 90-80 is a reversed range (FIRST-LAST with FIRST <= LAST)"},
+        {{"-t", "80", "-t", "auto", "1"}, "--tcp-ports: auto stands alone (no ports beside it)"},
+        {{"-u", "none", "-u", "53", "1"}, "--udp-ports: none stands alone (no ports beside it)"},
+        {{"-t", "80", "--no-tcp", "1"}, "--tcp-ports 80: TCP is disabled"},
+        {{"-4", "-u", "[::1]/53", "1"},
+         "--udp-ports [::1]/53: ::1 is of a disabled family (IPv4 is enabled)"},
     });
 }
 

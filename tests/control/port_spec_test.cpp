@@ -68,6 +68,21 @@ TEST(ForwardEntry, PortsAndSlashesReadAsUsual) {
               parse_port_spec("127.0.0.1/8080:80", ListenOn::host));
 }
 
+TEST(PortSpec, WordsMayHaveAnAddress) {
+    const PortSpec spec = parse_port_spec("127.0.0.1%lo/auto", ListenOn::host);
+    EXPECT_EQ(spec.kind, Kind::automatic);
+    EXPECT_EQ(spec.address, parse_address("127.0.0.1"));
+    EXPECT_EQ(spec.interface, "lo");
+    EXPECT_EQ(parse_port_spec("[::1]/all", ListenOn::host).kind, Kind::all);
+}
+
+TEST(PortSpec, TextReadsTheSame) {
+    for (const char* text :
+         {"none", "auto", "all", "22", "2222:22", "8000-8010:9000-9010,1,~8005", "~80,~90-99",
+          "192.0.2.1/22", "192.0.2.1%eth0/auto", "%eth0/all", "[2001:db8::1]/65535"})
+        EXPECT_EQ(to_text(parse_port_spec(text, ListenOn::host)), text);
+}
+
 struct Refused {
     const char* text;
     ListenOn side;
@@ -87,6 +102,7 @@ TEST(PortSpec, RefusesWithWhatIsAllowed) {
         {"90-80", host, "90-80 is a reversed range (FIRST-LAST with FIRST <= LAST)"},
         {"80-90:8080", host, "80-90:8080 maps ranges of different length (equal length)"},
         {"~80-90,~90", host, "~90 overlaps another exclusion (each port once)"},
+        {"127.0.0.1/none", host, "none stands alone (no ports beside it)"},
         {"80,auto", host, "auto stands alone (no ports beside it)"},
         {"none,80", host, "none stands alone (no ports beside it)"},
         {"/80", host, "nothing before the slash (ADDRESS, %INTERFACE, or both)"},

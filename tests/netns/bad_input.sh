@@ -58,8 +58,8 @@ config 'namespaces:\n  - netns: /run/netns/no-such-namespace'
 with_config "missing netns" 'no-such-namespace'
 config "namespaces:\n  - {name: a, netns: /run/netns/$JOB}\n  - {name: a, netns: /run/netns/$FAR}"
 with_config "name used twice" 'bad\.yaml:[0-9]+.*name'
-config "namespaces:\n  - {name: a, netns: /run/netns/$JOB, forward: {tcp: ['80']}}"
-with_config "a key of a later version" 'forward.*not implemented yet'
+namespace 'pcap: /tmp/x.pcap'
+with_config "a key of a later version" 'pcap.*not implemented yet'
 config "host: {interface: nosuch0}\nnamespaces:\n  - netns: /run/netns/$JOB"
 with_config "missing template interface" 'nosuch0'
 refuses "missing file" 'nosuch\.yaml' "$PASTA_XDP" -c "$LAB_TMP/nosuch.yaml"
