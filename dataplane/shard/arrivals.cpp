@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "dataplane/core/inbound.hpp"
+#include "dataplane/host/socket_address.hpp"
 #include "dataplane/shard/shard.hpp"
 
 namespace pasta::shard {
@@ -58,8 +59,29 @@ bool Shard::name_flow(Arrival& arrival) {
 
 // Clients that never become frames: those of the host's loopback, and all of a namespace's own
 // listeners. False when this one is not to be, or cannot be, spliced.
-bool Shard::splice(Arrival&) {
-    return false;
+bool Shard::splice(Arrival& arrival) {
+    if (arrival.socket < 0) return false;  // datagrams between loopbacks do not get this far
+    const bool from_host = arrival.listener.side == ListenSide::host;
+    if (from_host && !arrival.client.address.is_loopback()) return false;
+    host::SocketAddress local;
+    socklen_t size = host::SocketAddress::capacity();
+    if (getsockname(arrival.socket, local.out(), &size) != 0) return false;
+    const auto address = local.ip();
+    if (!address || !address->is_loopback()) return false;
+    splice_.tcp().start(arrival.socket, {arrival.client.address, arrival.client.port},
+                        {arrival.listener.port,
+                         from_host ? splice::Place::netns : splice::Place::host,
+                         {*address, arrival.listener.target_port}});
+    return true;
+}
+
+void Shard::splice_datagrams(const host::ListenerConfig& listener, int fd, uint16_t port,
+                             std::span<const host::UdpBurst> bursts) {
+    const bool from_host = listener.side == ListenSide::host;
+    splice_.udp().on_datagrams(
+        {fd, listener.port, from_host ? splice::Place::netns : splice::Place::host, port,
+         listener.target_port},
+        bursts, engine_.now());
 }
 
 void Shard::hand_over(uint16_t to, Arrival& arrival) {
@@ -74,9 +96,18 @@ void Shard::hand_over(uint16_t to, Arrival& arrival) {
 }
 
 void Shard::listen(host::ListenerId id, const host::ListenerConfig& config, int socket) {
-    if (engine_.context().port(config.port) == nullptr) return;
+    const core::Port* port = engine_.context().port(config.port);
+    if (port == nullptr) return;
+    // Datagrams of one client shall not meet several shards, each of which would begin a flow.
+    const bool first = port->config.first_worker % post_.shards() == index_;
+    if (config.protocol == wire::protocol_udp && !first) return;
     if (!listeners_.add(id, config, socket))
         throw std::system_error(errno, std::generic_category(), "cannot watch a listener");
+}
+
+void Shard::unlisten(host::ListenerId id, int socket) {
+    listeners_.remove(id);
+    splice_.udp().close_listener(socket);
 }
 
 }  // namespace pasta::shard
