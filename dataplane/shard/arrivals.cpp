@@ -3,9 +3,11 @@
 #include <cerrno>
 #include <system_error>
 
+#include "dataplane/core/icmp_error.hpp"
 #include "dataplane/core/inbound.hpp"
 #include "dataplane/host/socket_address.hpp"
 #include "dataplane/shard/shard.hpp"
+#include "dataplane/wire/udp.hpp"
 
 namespace pasta::shard {
 
@@ -82,6 +84,32 @@ void Shard::splice_datagrams(const host::ListenerConfig& listener, int fd, uint1
         {fd, listener.port, from_host ? splice::Place::netns : splice::Place::host, port,
          listener.target_port},
         bursts, engine_.now());
+}
+
+// The ICMP error that a network would send to a client of the host's loopback. One in a namespace
+// hears nothing: the raw socket for that would have to be there.
+void Shard::refuse_datagrams(const splice::UdpFlow& flow, int error) {
+    core::Counters& counters = engine_.context().counters;
+    const auto icmp = core::icmp_for_errno(error, flow.client.address.is_v4());
+    if (!icmp || flow.listener.target_place == splice::Place::host ||
+        !refusals_.allow(engine_.now())) {
+        ++counters.icmp_errors_unsent;
+        return;
+    }
+    std::array<uint8_t, wire::UdpHeader::size> quoted{};
+    wire::UdpHeader{flow.client.port, flow.listener.local_port, quoted.size(), 0}.emit(quoted);
+    std::array<uint8_t, 128> message;
+    const size_t size = core::emit_icmp_error({.error = *icmp,
+                                               .offender = std::nullopt,
+                                               .guest = flow.client.address,
+                                               .peer = flow.local,
+                                               .protocol = wire::protocol_udp,
+                                               .upper_length = quoted.size(),
+                                               .upper = quoted},
+                                              message);
+    const bool sent = icmp_.send(wire::Bytes{message}.first(size), flow.local,
+                                 {flow.client.address, flow.client.port});
+    ++(sent ? counters.icmp_errors_to_clients : counters.icmp_errors_unsent);
 }
 
 void Shard::hand_over(uint16_t to, Arrival& arrival) {

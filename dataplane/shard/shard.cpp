@@ -39,6 +39,8 @@ Shard::Shard(uint16_t index, core::ChunkArena& arena, io::ChunkRing& chunks, Pos
                      splice_datagrams(listener, fd, port, bursts);
                  }) {
     engine_.context().ack_delay = core::tcp_ack_delay;
+    splice_.udp().set_error_sink(
+        [this](const splice::UdpFlow& flow, int error) { refuse_datagrams(flow, error); });
     poller_.add_wakeup(post_.wakeup(index_).fd());
 }
 

@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "dataplane/core/engine.hpp"
+#include "dataplane/core/rate_limit.hpp"
 #include "dataplane/host/datagram_sockets.hpp"
+#include "dataplane/host/icmp_sender.hpp"
 #include "dataplane/host/listeners.hpp"
 #include "dataplane/host/socket_poller.hpp"
 #include "dataplane/host/tcp_sockets.hpp"
@@ -136,6 +138,7 @@ class Shard {
     bool splice(host::Arrival& arrival);
     void splice_datagrams(const host::ListenerConfig& listener, int fd, uint16_t port,
                           std::span<const host::UdpBurst> bursts);
+    void refuse_datagrams(const splice::UdpFlow& flow, int error);
     void hand_over(uint16_t to, host::Arrival& arrival);
     void update_limits();
     void publish();
@@ -149,6 +152,8 @@ class Shard {
     host::SocketPoller poller_;
     host::TcpSockets tcp_sockets_;
     splice::Splice splice_;
+    host::IcmpSender icmp_;  ///< to clients of splice_
+    core::RateLimit refusals_;
     std::vector<host::Arrival> arrivals_;  ///< clients whose flows are to begin
     host::DatagramSockets datagram_sockets_;
     host::Listeners listeners_;
