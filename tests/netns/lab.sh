@@ -22,6 +22,7 @@ WORLD=$LAB-world
 HOST=$LAB-host
 FAR=$LAB-far
 JOB=${LAB_JOB:-$LAB-job}
+SERVERS=$WORLD # namespace of the servers below; tests of forwarded ports say $JOB
 
 WORLD4=203.0.113.10
 WORLD6=2001:db8:2::10
@@ -207,10 +208,10 @@ lab_down() {
     exit "$status"
 }
 
-# --- servers in world -----------------------------------------------------------------------
+# --- servers --------------------------------------------------------------------------------
 
-listening() { # PORT [tcp|udp]: something in world listens
-    in_world ss -Hln"${2:+u}${2:-t}" "sport = :$1" | grep -q .
+listening() { # PORT [tcp|udp]: something in $SERVERS listens
+    ip netns exec "$SERVERS" ss -Hln"${2:+u}${2:-t}" "sport = :$1" | grep -q .
 }
 
 # lab_file NAME SIZE: random bytes in $LAB_FILES, made once and kept with their SHA-256.
@@ -252,7 +253,7 @@ http {
     }
 }
 CONF
-    spawn nginx "$WORLD" nginx -e "$LAB_TMP/nginx.log" -c "$LAB_TMP/nginx.conf"
+    spawn nginx "$SERVERS" nginx -e "$LAB_TMP/nginx.log" -c "$LAB_TMP/nginx.conf"
     retry 5 listening 80 || die "nginx did not start: $(cat "$LAB_TMP/nginx.log")"
 }
 
@@ -260,7 +261,7 @@ CONF
 lab_iperf() {
     local port
     for ((port = $1; port < $1 + ${2:-1}; port++)); do
-        spawn "iperf-$port" "$WORLD" iperf3 -s -p "$port"
+        spawn "iperf-$port" "$SERVERS" iperf3 -s -p "$port"
         retry 5 listening "$port" || die "iperf3 did not start"
     done
 }
@@ -278,7 +279,7 @@ lab_dns() {
 lab_peer() {
     local port=${1%/udp} protocol=
     if [[ $1 == */udp ]]; then protocol=udp; fi
-    spawn "$2-$port" "$WORLD" python3 "$LAB_DIR/peer.py" "$2" "$port" "${@:3}"
+    spawn "$2-$port" "$SERVERS" python3 "$LAB_DIR/peer.py" "$2" "$port" "${@:3}"
     retry 5 listening "$port" "$protocol" || die "$2 did not start"
 }
 
