@@ -109,6 +109,15 @@ std::vector<std::unique_ptr<io::FramePort>> Attachment::open_queues(const core::
     return queues;
 }
 
+// Only who asks for ports has the namespace kept alive by more than its own processes and files.
+void Attachment::change_ports() {
+    if (!joined_ && (!config_.forward.tcp.empty() || !config_.forward.udp.empty())) {
+        plumbing_.dataplane.join(id_, target_netns().fd());
+        joined_ = true;
+    }
+    forwarding_->change(config_.forward);
+}
+
 int Attachment::watch_fd() const {
     return command_ ? command_->pidfd() : watch_ ? watch_->fd() : -1;
 }

@@ -39,7 +39,7 @@ class Attachment {
     /// Other port rules, which the next change_ports() puts into effect.
     void set_forward(const ForwardConfig& rules) { config_.forward = rules; }
     /// Forwarding::change() by the rules of config(), and then open(). Nothing is open before.
-    void change_ports() { forwarding_->change(config_.forward); }
+    void change_ports();
     void open_ports() { forwarding_->open(); }
     Forwarding& forwarding() { return *forwarding_; }
     /// Of our end of the link.
@@ -72,6 +72,7 @@ class Attachment {
     std::unique_ptr<VethLink> link_;
     std::unique_ptr<Forwarding> forwarding_;
     bool attached_ = false;
+    bool joined_ = false;  ///< the dataplane has a handle on the namespace
 };
 
 }  // namespace pasta::control

@@ -89,6 +89,7 @@ Daemon::Daemon(const Options& options)
         spdlog::warn("this kernel computes no checksums for AF_XDP: they are computed here");
     chunks_ = std::make_unique<io::ChunkRing>(umem_->size());
     dataplane_ = std::make_unique<shard::Dataplane>(shards, umem_->arena(), *chunks_);
+    listeners_.bind(*dataplane_);
     rekey_timer_ = periodic_timer();
     set_period(rekey_timer_, dataplane.hash_rekey);
     follow_timer_ = periodic_timer();

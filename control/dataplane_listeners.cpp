@@ -4,13 +4,14 @@
 
 namespace pasta::control {
 
-ListenerId DataplaneListeners::listen(const ListenerConfig&, io::UniqueFd socket) {
-    sockets_.emplace(next_, std::move(socket));
-    return next_++;
+ListenerId DataplaneListeners::listen(const ListenerConfig& config, io::UniqueFd socket) {
+    const auto side = config.side == ListenOn::host ? host::ListenSide::host : host::ListenSide::ns;
+    return dataplane_->listen({config.port, side, config.protocol, config.target_port},
+                              std::move(socket));
 }
 
 void DataplaneListeners::unlisten(ListenerId id) {
-    sockets_.erase(id);
+    dataplane_->unlisten(id);
 }
 
 }  // namespace pasta::control

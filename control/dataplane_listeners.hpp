@@ -1,21 +1,21 @@
 // Listening sockets, handed to the dataplane.
 #pragma once
 
-#include <map>
-
 #include "control/port_listeners.hpp"
+#include "dataplane/shard/dataplane.hpp"
 
 namespace pasta::control {
 
-/// Keeps the sockets open; clients wait in the backlog.
+/// Useless until bind() names the dataplane.
 class DataplaneListeners : public PortListeners {
   public:
+    /// The dataplane outlives all listeners.
+    void bind(shard::Dataplane& dataplane) { dataplane_ = &dataplane; }
     ListenerId listen(const ListenerConfig& config, io::UniqueFd socket) override;
     void unlisten(ListenerId id) override;
 
   private:
-    std::map<ListenerId, io::UniqueFd> sockets_;
-    ListenerId next_ = 0;
+    shard::Dataplane* dataplane_ = nullptr;
 };
 
 }  // namespace pasta::control

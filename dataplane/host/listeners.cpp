@@ -6,10 +6,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "dataplane/core/chain.hpp"
-#include "dataplane/host/datagram_control.hpp"
 #include "dataplane/host/socket_address.hpp"
 #include "dataplane/host/socket_option.hpp"
 #include "dataplane/wire/ip_protocol.hpp"
@@ -17,8 +17,6 @@
 namespace pasta::host {
 
 namespace {
-
-constexpr size_t overflow_size = 65536;
 
 /// Errors of accept(2) that concern one client only; the next one may be fine.
 bool is_clients_error(int error) {
@@ -44,6 +42,24 @@ core::FlowId token(ListenerId id) {
     return {core::FlowKind::listener, id, 0};
 }
 
+/// The datagram in chunks, the first with header_room before it; empty when they ran out.
+core::Chain datagram_chain(core::ChunkCache& chunks, wire::Bytes datagram) {
+    core::Chain payload;
+    const core::ChunkId first = chunks.alloc();
+    if (first == core::no_chunk) return payload;
+    const size_t head = std::min(datagram.size(), core::chunk_size - core::header_room);
+    core::ChunkMeta& meta = chunks.arena().meta(first);
+    meta.offset = core::header_room;
+    meta.len = static_cast<uint16_t>(head);
+    std::memcpy(chunks.arena().data(first) + core::header_room, datagram.data(), head);
+    payload.append(chunks.arena(), first);
+    if (head == datagram.size()) return payload;
+    core::Chain rest = core::copy_in(chunks, datagram.subspan(head));
+    if (rest.empty()) chunks.unref(payload);
+    payload.append(chunks.arena(), rest);
+    return payload;
+}
+
 core::HostTarget target(const SocketAddress& address) {
     return {address.ip().value_or(wire::IpAddress{}), address.port(), std::nullopt,
             address.scope()};
@@ -58,19 +74,9 @@ void turn_away(Arrival& arrival, core::ChunkCache& chunks) {
 
 bool prepare_listener(int fd, const ListenerConfig& config) {
     if (config.protocol != wire::protocol_udp) return true;
-    SocketAddress bound;
-    socklen_t size = SocketAddress::capacity();
-    if (getsockname(fd, bound.out(), &size) != 0) return false;
-    // A listener of both families gets IPv4's header fields by IPv4's options.
-    const bool v6 = bound.family() == AF_INET6;
-    const bool local = v6 ? set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
-                          : set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
-    set_option(fd, IPPROTO_IP, IP_RECVTTL, 1);
-    set_option(fd, IPPROTO_IP, IP_RECVTOS, 1);
-    if (v6) set_option(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
-    if (v6) set_option(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+    if (!set_up_udp_listener(fd)) return false;
     // Only now, so that a port that somebody else has was an error of bind(2).
-    return local && set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    return set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 }
 
 bool Listeners::add(ListenerId id, const ListenerConfig& config, int fd) {
@@ -141,59 +147,50 @@ bool Listeners::accept(const Listener& listener, std::vector<Arrival>& arrivals)
     return true;
 }
 
-/// As accept().
+/// As accept(), a batch at once.
 bool Listeners::receive(const Listener& listener, std::vector<Arrival>& arrivals) {
-    if (!overflow_) overflow_ = std::make_unique_for_overwrite<uint8_t[]>(overflow_size);
-    const core::ChunkId first = chunks_.alloc();
-    if (first == core::no_chunk) return errno = ENOMEM, false;
-    SocketAddress client;
-    alignas(cmsghdr) std::array<uint8_t, 256> control;
-    std::array<iovec, 2> iov{iovec{chunks_.arena().data(first) + core::header_room,
-                                   core::chunk_size - core::header_room},
-                             iovec{overflow_.get(), overflow_size}};
-    msghdr message{};
-    message.msg_name = client.out(), message.msg_namelen = SocketAddress::capacity();
-    message.msg_iov = iov.data(), message.msg_iovlen = iov.size();
-    message.msg_control = control.data(), message.msg_controllen = control.size();
-    const ssize_t n = recvmsg(listener.fd, &message, MSG_DONTWAIT);
-    if (n < 0) {
-        const int error = errno;
-        chunks_.unref(first);
-        errno = error;
-        return is_clients_error(error);
+    const UdpReader::Batch taken = reader_.read(listener.fd);
+    const auto local = [&](const UdpBurst& burst) {
+        return listener.config.side == ListenSide::ns ||
+               (burst.source.address.is_loopback() && burst.local.is_loopback());
+    };
+    for (auto rest = taken.bursts; !rest.empty();) {
+        const bool spliced = local(rest.front());
+        const auto end = std::find_if(rest.begin(), rest.end(),
+                                      [&](const UdpBurst& b) { return local(b) != spliced; });
+        const auto run = rest.first(static_cast<size_t>(end - rest.begin()));
+        rest = rest.subspan(run.size());
+        if (spliced) {
+            sink_(listener.config, listener.fd, listener.bound.port, run);
+            continue;
+        }
+        for (const UdpBurst& burst : run)
+            arrive(listener, burst, arrivals);
     }
-    core::Chain payload = chain(first, static_cast<size_t>(n));
-    const auto local = destination(message);
-    if (payload.empty()) return true;
-    if (!local || !local->is_unicast()) {  // broadcast and groups have no flow to answer from
-        ++counters_.drop_ignored;
-        chunks_.unref(payload);
-        return true;
-    }
-    Arrival& arrival = arrivals.emplace_back();
-    arrival.listener = listener.config;
-    arrival.client = target(client);
-    arrival.local = {*local, listener.bound.port};
-    arrival.payload = payload;
-    arrival.options = received_options(message);
-    return true;
+    if (taken.drained) errno = EAGAIN;
+    return !taken.drained;
 }
 
-/// A datagram of `length` bytes that begins in `first`; empty (counted) when chunks ran out.
-core::Chain Listeners::chain(core::ChunkId first, size_t length) {
-    core::ChunkMeta& meta = chunks_.arena().meta(first);
-    meta.offset = core::header_room;
-    meta.len = static_cast<uint16_t>(std::min(length, core::chunk_size - core::header_room));
-    core::Chain payload;
-    payload.append(chunks_.arena(), first);
-    if (length == meta.len) return payload;
-    core::Chain rest = core::copy_in(chunks_, {overflow_.get(), length - meta.len});
-    if (rest.empty()) {
-        ++counters_.drop_no_chunk;
-        chunks_.unref(payload);
+/// Each datagram of the burst into chunks of its own.
+void Listeners::arrive(const Listener& listener, const UdpBurst& burst,
+                       std::vector<Arrival>& arrivals) {
+    if (!burst.local.is_unicast()) {  // broadcast and groups have no flow to answer from
+        counters_.drop_ignored.add(burst.count());
+        return;
     }
-    payload.append(chunks_.arena(), rest);
-    return payload;
+    for (size_t i = 0; i < burst.count(); ++i) {
+        const core::Chain payload = datagram_chain(chunks_, burst.datagram(i));
+        if (payload.empty()) {
+            ++counters_.drop_no_chunk;
+            continue;
+        }
+        Arrival& arrival = arrivals.emplace_back();
+        arrival.listener = listener.config;
+        arrival.client = {burst.source.address, burst.source.port, std::nullopt, burst.scope};
+        arrival.local = {burst.local, listener.bound.port};
+        arrival.payload = payload;
+        arrival.options = burst.options;
+    }
 }
 
 }  // namespace pasta::host

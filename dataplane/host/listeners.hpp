@@ -7,7 +7,8 @@
 // connected to the client.
 #pragma once
 
-#include <memory>
+#include <functional>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "dataplane/core/time.hpp"
 #include "dataplane/host/arrival.hpp"
 #include "dataplane/host/socket_poller.hpp"
+#include "dataplane/host/udp_batch.hpp"
 
 namespace pasta::host {
 
@@ -29,8 +31,14 @@ bool prepare_listener(int fd, const ListenerConfig& config);
 
 class Listeners {
   public:
-    Listeners(SocketPoller& poller, core::ChunkCache& chunks, core::Counters& counters)
-        : poller_(poller), chunks_(chunks), counters_(counters) {}
+    /// Takes datagrams between loopbacks, which have no flow with a socket of its own at the
+    /// listener's side: they come by it for as long as they come. `port` is the listener's own.
+    using LoopbackSink = std::function<void(const ListenerConfig&, int fd, uint16_t port,
+                                            std::span<const UdpBurst>)>;
+
+    Listeners(SocketPoller& poller, core::ChunkCache& chunks, core::Counters& counters,
+              LoopbackSink sink)
+        : poller_(poller), chunks_(chunks), counters_(counters), sink_(std::move(sink)) {}
 
     /// Serves `fd`, which is prepared, non-blocking and open until remove(). False when the kernel
     /// refuses to watch it.
@@ -59,14 +67,15 @@ class Listeners {
     void pause(Listener& listener, core::Time now);
     bool accept(const Listener& listener, std::vector<Arrival>& arrivals);
     bool receive(const Listener& listener, std::vector<Arrival>& arrivals);
-    core::Chain chain(core::ChunkId first, size_t length);
+    void arrive(const Listener& listener, const UdpBurst& burst, std::vector<Arrival>& arrivals);
 
     SocketPoller& poller_;
     core::ChunkCache& chunks_;
     core::Counters& counters_;
     std::unordered_map<ListenerId, Listener> listeners_;
     core::Time next_retry_ = core::never;
-    std::unique_ptr<uint8_t[]> overflow_;  ///< what of a datagram does not fit into one chunk
+    LoopbackSink sink_;
+    UdpReader reader_;
 };
 
 }  // namespace pasta::host

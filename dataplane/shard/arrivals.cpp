@@ -3,8 +3,11 @@
 #include <cerrno>
 #include <system_error>
 
+#include "dataplane/core/icmp_error.hpp"
 #include "dataplane/core/inbound.hpp"
+#include "dataplane/host/socket_address.hpp"
 #include "dataplane/shard/shard.hpp"
+#include "dataplane/wire/udp.hpp"
 
 namespace pasta::shard {
 
@@ -58,8 +61,55 @@ bool Shard::name_flow(Arrival& arrival) {
 
 // Clients that never become frames: those of the host's loopback, and all of a namespace's own
 // listeners. False when this one is not to be, or cannot be, spliced.
-bool Shard::splice(Arrival&) {
-    return false;
+bool Shard::splice(Arrival& arrival) {
+    if (arrival.socket < 0) return false;  // datagrams between loopbacks do not get this far
+    const bool from_host = arrival.listener.side == ListenSide::host;
+    if (from_host && !arrival.client.address.is_loopback()) return false;
+    host::SocketAddress local;
+    socklen_t size = host::SocketAddress::capacity();
+    if (getsockname(arrival.socket, local.out(), &size) != 0) return false;
+    const auto address = local.ip();
+    if (!address || !address->is_loopback()) return false;
+    splice_.tcp().start(arrival.socket, {arrival.client.address, arrival.client.port},
+                        {arrival.listener.port,
+                         from_host ? splice::Place::netns : splice::Place::host,
+                         {*address, arrival.listener.target_port}});
+    return true;
+}
+
+void Shard::splice_datagrams(const host::ListenerConfig& listener, int fd, uint16_t port,
+                             std::span<const host::UdpBurst> bursts) {
+    const bool from_host = listener.side == ListenSide::host;
+    splice_.udp().on_datagrams(
+        {fd, listener.port, from_host ? splice::Place::netns : splice::Place::host, port,
+         listener.target_port},
+        bursts, engine_.now());
+}
+
+// The ICMP error that a network would send to a client of the host's loopback. One in a namespace
+// hears nothing: the raw socket for that would have to be there.
+void Shard::refuse_datagrams(const splice::UdpFlow& flow, int error) {
+    core::Counters& counters = engine_.context().counters;
+    const auto icmp = core::icmp_for_errno(error, flow.client.address.is_v4());
+    if (!icmp || flow.listener.target_place == splice::Place::host ||
+        !refusals_.allow(engine_.now())) {
+        ++counters.icmp_errors_unsent;
+        return;
+    }
+    std::array<uint8_t, wire::UdpHeader::size> quoted{};
+    wire::UdpHeader{flow.client.port, flow.listener.local_port, quoted.size(), 0}.emit(quoted);
+    std::array<uint8_t, 128> message;
+    const size_t size = core::emit_icmp_error({.error = *icmp,
+                                               .offender = std::nullopt,
+                                               .guest = flow.client.address,
+                                               .peer = flow.local,
+                                               .protocol = wire::protocol_udp,
+                                               .upper_length = quoted.size(),
+                                               .upper = quoted},
+                                              message);
+    const bool sent = icmp_.send(wire::Bytes{message}.first(size), flow.local,
+                                 {flow.client.address, flow.client.port});
+    ++(sent ? counters.icmp_errors_to_clients : counters.icmp_errors_unsent);
 }
 
 void Shard::hand_over(uint16_t to, Arrival& arrival) {
@@ -74,9 +124,18 @@ void Shard::hand_over(uint16_t to, Arrival& arrival) {
 }
 
 void Shard::listen(host::ListenerId id, const host::ListenerConfig& config, int socket) {
-    if (engine_.context().port(config.port) == nullptr) return;
+    const core::Port* port = engine_.context().port(config.port);
+    if (port == nullptr) return;
+    // Datagrams of one client shall not meet several shards, each of which would begin a flow.
+    const bool first = port->config.first_worker % post_.shards() == index_;
+    if (config.protocol == wire::protocol_udp && !first) return;
     if (!listeners_.add(id, config, socket))
         throw std::system_error(errno, std::generic_category(), "cannot watch a listener");
+}
+
+void Shard::unlisten(host::ListenerId id, int socket) {
+    listeners_.remove(id);
+    splice_.udp().close_listener(socket);
 }
 
 }  // namespace pasta::shard

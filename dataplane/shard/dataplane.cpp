@@ -1,5 +1,6 @@
 #include "dataplane/shard/dataplane.hpp"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -10,6 +11,7 @@
 #include <system_error>
 
 #include "dataplane/shard/clock.hpp"
+#include "dataplane/splice/socket_open.hpp"
 
 namespace pasta::shard {
 
@@ -135,7 +137,17 @@ io::PortStatistics Dataplane::detach(core::PortId id) {
     return sum;
 }
 
+void Dataplane::join(core::PortId id, int netns) {
+    for (auto& worker : workers_) {
+        const int own = fcntl(netns, F_DUPFD_CLOEXEC, 0);
+        if (own < 0)
+            throw std::system_error(errno, std::generic_category(), "cannot keep a namespace");
+        in_worker(*worker, [&](Shard& shard) { shard.join(id, own); });
+    }
+}
+
 host::ListenerId Dataplane::listen(const host::ListenerConfig& config, io::UniqueFd socket) {
+    if (config.protocol == wire::protocol_tcp) splice::set_up_tcp(socket.get());
     if (!host::prepare_listener(socket.get(), config))
         throw std::system_error(errno, std::generic_category(), "cannot set up a listener");
     const host::ListenerId id = next_listener_++;
@@ -153,7 +165,8 @@ host::ListenerId Dataplane::listen(const host::ListenerConfig& config, io::Uniqu
 
 void Dataplane::unlisten(host::ListenerId id) {
     for (auto& worker : workers_)
-        in_worker(*worker, [&](Shard& shard) { shard.unlisten(id); });
+        in_worker(*worker,
+                  [&](Shard& shard) { shard.unlisten(id, listeners_.at(id).socket.get()); });
     listeners_.erase(id);
 }
 

@@ -53,6 +53,10 @@ class Dataplane {
     void attach(const core::PortConfig& config, std::vector<std::unique_ptr<io::FramePort>> queues);
     /// Stops serving it and closes its queues and listeners; returns the sum of their statistics.
     io::PortStatistics detach(core::PortId id);
+    /// From now on loopback clients of the host's listeners can reach the namespace's loopback.
+    /// `netns` is copied; the copies keep the namespace alive until detach(). Throws
+    /// std::system_error.
+    void join(core::PortId id, int netns);
     /// Serves the clients of a socket in the name of an attached namespace. The socket is bound,
     /// and non-blocking; TCP's listens, UDP's may not share its port (it will, with its flows).
     /// Throws std::system_error.

@@ -31,9 +31,16 @@ Shard::Shard(uint16_t index, core::ChunkArena& arena, io::ChunkRing& chunks, Pos
       cache_(arena, chunks, std::min(max_stock, arena.size() / 8 / post.shards())),
       engine_(cache_, secrets, {index, post.shards(), secrets.flow_hash, false}),
       tcp_sockets_(poller_, engine_.context(), engine_.tcp()),
+      splice_(poller_, engine_.context().counters, secrets.table),
       datagram_sockets_(poller_, engine_.context(), engine_.udp(), engine_.echo(), arrivals_),
-      listeners_(poller_, cache_, engine_.context().counters) {
+      listeners_(poller_, cache_, engine_.context().counters,
+                 [this](const host::ListenerConfig& listener, int fd, uint16_t port,
+                        std::span<const host::UdpBurst> bursts) {
+                     splice_datagrams(listener, fd, port, bursts);
+                 }) {
     engine_.context().ack_delay = core::tcp_ack_delay;
+    splice_.udp().set_error_sink(
+        [this](const splice::UdpFlow& flow, int error) { refuse_datagrams(flow, error); });
     poller_.add_wakeup(post_.wakeup(index_).fd());
 }
 
@@ -62,6 +69,7 @@ Turn Shard::run_once(core::Time now, core::Time patience) {
     work += run_commands();
     work += poll_sockets(work == 0 ? sleep_time(now, patience) : 0);
     work += begin_arrivals();
+    splice_.run(engine_.now());
     engine_.run_timers();
     listeners_.run_timers(engine_.now());
     work += execute_socket_ops();
@@ -73,13 +81,14 @@ Turn Shard::run_once(core::Time now, core::Time patience) {
 
 Turn Shard::classify(size_t work, size_t frames, uint64_t bytes) {
     if (work == 0) return Turn::idle;
-    const bool more = frames >= burst || !engine_.context().ops.empty();
+    const bool more = frames >= burst || !engine_.context().ops.empty() || splice_.pending();
     return !more && (frames >= bulk_frames || bytes >= bulk_bytes) ? Turn::bulk : Turn::active;
 }
 
 uint64_t Shard::bytes_moved() {
     const core::Counters& counters = engine_.context().counters;
-    return counters.tcp_bytes_to_sock.value() + counters.tcp_bytes_to_tap.value();
+    return counters.tcp_bytes_to_sock.value() + counters.tcp_bytes_to_tap.value() +
+           counters.splice_bytes_to_namespace.value() + counters.splice_bytes_to_host.value();
 }
 
 size_t Shard::receive_frames() {
@@ -137,12 +146,14 @@ bool Shard::post(Command& command) {
 
 // How long poll_sockets() may sleep: not while anything waits to be done without an event.
 core::Time Shard::sleep_time(core::Time now, core::Time patience) {
-    if (patience == 0 || !engine_.context().ops.empty() || !arrivals_.empty()) return 0;
+    if (patience == 0 || !engine_.context().ops.empty() || splice_.pending() || !arrivals_.empty())
+        return 0;
     for (const Served& served : ports_) {
         if (served.port->tx_pending()) return 0;
         if (served.port->starved()) patience = std::min(patience, starved_patience);
     }
-    const core::Time deadline = std::min(engine_.next_deadline(), listeners_.next_deadline());
+    const core::Time deadline =
+        std::min({engine_.next_deadline(), listeners_.next_deadline(), splice_.next_deadline()});
     if (deadline <= now) return 0;
     return std::min(patience, deadline == core::never ? core::never : deadline - now);
 }
@@ -157,16 +168,25 @@ size_t Shard::poll_sockets(core::Time timeout) {
     const auto events = poller_.wait(timeout);
     wakeup.awake();
     if (slept) engine_.set_time(std::max(engine_.now(), monotonic_now()));
-    for (const auto& event : events) {
-        if (event.flow.kind() == core::FlowKind::tcp)
-            tcp_sockets_.on_ready(event.flow, event.ready);
-        else if (event.flow.kind() == core::FlowKind::listener)
-            listeners_.on_ready(event.flow, engine_.now(), arrivals_);
-        else
-            engine_.on_ready(event.flow, event.ready);
-    }
+    for (const auto& event : events)
+        on_ready(event);
     // A sleep that ended was work: whatever ended it is handled in the next turn.
     return events.size() + (slept ? 1 : 0);
+}
+
+void Shard::on_ready(const host::SocketPoller::Event& event) {
+    switch (event.flow.kind()) {
+        case core::FlowKind::tcp:
+            return tcp_sockets_.on_ready(event.flow, event.ready);
+        case core::FlowKind::listener:
+            return listeners_.on_ready(event.flow, engine_.now(), arrivals_);
+        case core::FlowKind::splice_tcp_client:
+        case core::FlowKind::splice_tcp_target:
+        case core::FlowKind::splice_udp:
+            return splice_.on_ready(event.flow, event.ready, engine_.now());
+        default:
+            return engine_.on_ready(event.flow, event.ready);
+    }
 }
 
 size_t Shard::execute_socket_ops() {
@@ -223,6 +243,7 @@ void Shard::rekey(const core::SipKey& flow_hash) {
 }
 
 io::PortStatistics Shard::detach(core::PortId id) {
+    splice_.detach(id);
     // What the engine still has to say to the namespace (resets) is lost with the link.
     engine_.detach(id);
     io::PortStatistics statistics;

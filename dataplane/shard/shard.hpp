@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "dataplane/core/engine.hpp"
+#include "dataplane/core/rate_limit.hpp"
 #include "dataplane/host/datagram_sockets.hpp"
+#include "dataplane/host/icmp_sender.hpp"
 #include "dataplane/host/listeners.hpp"
 #include "dataplane/host/socket_poller.hpp"
 #include "dataplane/host/tcp_sockets.hpp"
@@ -20,6 +22,7 @@
 #include "dataplane/io/frame_port.hpp"
 #include "dataplane/shard/mailbox.hpp"
 #include "dataplane/shard/wakeup.hpp"
+#include "dataplane/splice/splice.hpp"
 
 namespace pasta::shard {
 
@@ -87,7 +90,9 @@ class Shard {
     /// Serves a listener of a namespace, if that is one of this shard's; `socket` is prepared and
     /// stays open until unlisten(). Throws std::system_error.
     void listen(host::ListenerId id, const host::ListenerConfig& config, int socket);
-    void unlisten(host::ListenerId id) { listeners_.remove(id); }
+    void unlisten(host::ListenerId id, int socket);
+    /// Takes over a descriptor of a namespace's netns, to connect to its loopback.
+    void join(core::PortId id, int netns) { splice_.attach(id, netns); }
     /// A new secret for the choice of flows' owners.
     void rekey(const core::SipKey& flow_hash);
     core::Engine& engine() { return engine_; }
@@ -121,6 +126,7 @@ class Shard {
     size_t drain_mailboxes();
     size_t run_commands();
     size_t poll_sockets(core::Time timeout);
+    void on_ready(const host::SocketPoller::Event& event);
     size_t execute_socket_ops();
     size_t transmit_frames();
     Turn classify(size_t work, size_t frames, uint64_t bytes);
@@ -130,6 +136,9 @@ class Shard {
     void begin(host::Arrival& arrival);
     bool name_flow(host::Arrival& arrival);
     bool splice(host::Arrival& arrival);
+    void splice_datagrams(const host::ListenerConfig& listener, int fd, uint16_t port,
+                          std::span<const host::UdpBurst> bursts);
+    void refuse_datagrams(const splice::UdpFlow& flow, int error);
     void hand_over(uint16_t to, host::Arrival& arrival);
     void update_limits();
     void publish();
@@ -142,6 +151,9 @@ class Shard {
     core::Engine engine_;
     host::SocketPoller poller_;
     host::TcpSockets tcp_sockets_;
+    splice::Splice splice_;
+    host::IcmpSender icmp_;  ///< to clients of splice_
+    core::RateLimit refusals_;
     std::vector<host::Arrival> arrivals_;  ///< clients whose flows are to begin
     host::DatagramSockets datagram_sockets_;
     host::Listeners listeners_;

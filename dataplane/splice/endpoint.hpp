@@ -3,18 +3,11 @@
 
 #include <cstdint>
 
-#include "dataplane/core/port_config.hpp"
-#include "dataplane/wire/address.hpp"
+#include "dataplane/core/context.hpp"
 
 namespace pasta::splice {
 
-/// Address and port (host byte order) of one end.
-struct Endpoint {
-    wire::IpAddress address;
-    uint16_t port = 0;
-
-    bool operator==(const Endpoint&) const = default;
-};
+using core::Endpoint;
 
 /// Which of the two loopbacks of an attachment.
 enum class Place : uint8_t { host, netns };

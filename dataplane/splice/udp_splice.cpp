@@ -71,12 +71,6 @@ void UdpSplice::on_datagrams(const UdpListener& listener, std::span<const UdpBur
     }
 }
 
-bool UdpSplice::receive(const UdpListener& listener, core::Time now) {
-    const UdpReader::Batch batch = reader_.read(listener.fd);
-    on_datagrams(listener, batch.bursts, now);
-    return !batch.drained;
-}
-
 UdpFlow* UdpSplice::find_or_create(const UdpListener& listener, const UdpBurst& first,
                                    core::Time now) {
     if (!first.source.address.is_loopback() || !first.local.is_loopback()) return nullptr;

@@ -11,13 +11,17 @@
 #include "dataplane/core/socket_op.hpp"
 #include "dataplane/core/time.hpp"
 #include "dataplane/host/socket_poller.hpp"
+#include "dataplane/host/udp_batch.hpp"
 #include "dataplane/splice/namespace_sockets.hpp"
-#include "dataplane/splice/udp_batch.hpp"
 
 namespace pasta::splice {
 
+using host::UdpBurst;
+using host::UdpReader;
+using host::UdpWriter;
+
 /// A bound UDP socket that loopback clients send to, set up by set_up_udp_listener(). Its owner
-/// calls close_listener() before it closes it. Ports in host byte order.
+/// reads it, and calls close_listener() before it closes it. Ports in host byte order.
 struct UdpListener {
     int fd = -1;
     core::PortId port = 0;
@@ -74,13 +78,10 @@ class UdpSplice {
 
     void set_error_sink(ErrorSink sink) { error_sink_ = std::move(sink); }
 
-    /// Passes on what clients on loopback sent to the listener. The target has the address that the
-    /// client used, 127.0.0.0/8 or ::1.
+    /// Passes on what clients on loopback sent to the listener; what came from elsewhere is
+    /// dropped. The target has the address that the client used, 127.0.0.0/8 or ::1.
     void on_datagrams(const UdpListener& listener, std::span<const UdpBurst> bursts,
                       core::Time now);
-    /// Reads a batch from a listener that nobody else reads, and passes it on; what does not come
-    /// from loopback is dropped. Returns whether there may be more.
-    bool receive(const UdpListener& listener, core::Time now);
 
     /// `id` is of the kind splice_udp.
     void on_ready(core::FlowId id, const core::Readiness& ready, core::Time now);

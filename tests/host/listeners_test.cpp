@@ -22,7 +22,10 @@ using ::testing::ElementsAreArray;
 
 constexpr wire::IpAddress any6{};
 constexpr wire::IpAddress any4 = wire::IpAddress::v4(0, 0, 0, 0);
-constexpr wire::IpAddress other4 = wire::IpAddress::v4(127, 0, 0, 2);
+// Of the host, and not loopback's, whose datagrams take another way.
+constexpr wire::IpAddress near4 = wire::IpAddress::v4(198, 51, 100, 1);
+constexpr wire::IpAddress other4 = wire::IpAddress::v4(198, 51, 100, 2);
+constexpr wire::IpAddress near6{{0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
 
 /// A socket of the test's. Receives wait five seconds at most.
 class TestSocket {
@@ -68,7 +71,12 @@ class TestSocket {
 
 class ListenersTest : public test::CoreFixture {
   protected:
-    static void SetUpTestSuite() { test::enter_own_netns(); }
+    static void SetUpTestSuite() {
+        test::enter_own_netns();
+        test::add_address("198.51.100.1/24");
+        test::add_address("198.51.100.2/24");
+        test::add_address("2001:db8::1/64");
+    }
     void TearDown() override {
         for (Arrival& arrival : arrivals)
             turn_away(arrival, cache);
@@ -143,11 +151,19 @@ class ListenersTest : public test::CoreFixture {
     SocketPoller poller;
     std::vector<Arrival> arrivals;
     DatagramSockets sockets{poller, context, udp, echo, arrivals};
-    Listeners listeners{poller, cache, context.counters};
+    /// Datagrams between loopbacks: their sizes.
+    std::vector<size_t> between_loopbacks;
+    Listeners listeners{
+        poller, cache, context.counters,
+        [this](const ListenerConfig&, int, uint16_t, std::span<const UdpBurst> bursts) {
+            for (const UdpBurst& burst : bursts)
+                for (size_t i = 0; i < burst.count(); ++i)
+                    between_loopbacks.push_back(burst.datagram(i).size());
+        }};
 };
 
 TEST_F(ListenersTest, tcp_client_arrives_with_its_address_and_a_socket) {
-    const auto server = listener(wire::protocol_tcp, core::loopback4);
+    const auto server = listener(wire::protocol_tcp, near4);
     const auto peer = client(SOCK_STREAM, other4, server->local());
     wait_for(1);
     EXPECT_EQ(arrivals[0].client, (core::HostTarget{other4, peer->local().port}));
@@ -164,29 +180,29 @@ TEST_F(ListenersTest, tcp_client_arrives_with_its_address_and_a_socket) {
 TEST_F(ListenersTest, tcp_listener_of_both_families_gives_plain_addresses) {
     const auto server = listener(wire::protocol_tcp, any6, true);
     const uint16_t port = server->local().port;
-    const auto client4 = client(SOCK_STREAM, other4, {core::loopback4, port});
-    const auto client6 = client(SOCK_STREAM, core::loopback6, {core::loopback6, port});
+    const auto v4_client = client(SOCK_STREAM, other4, {near4, port});
+    const auto client6 = client(SOCK_STREAM, near6, {near6, port});
     wait_for(2);
     EXPECT_EQ(arrivals[0].client.address, other4);
     EXPECT_TRUE(arrivals[0].client.address.is_v4());
-    EXPECT_EQ(arrivals[1].client.address, core::loopback6);
+    EXPECT_EQ(arrivals[1].client.address, near6);
 }
 
 TEST_F(ListenersTest, tcp_one_turn_takes_a_bounded_number_and_the_next_goes_on) {
-    const auto server = listener(wire::protocol_tcp, core::loopback4);
+    const auto server = listener(wire::protocol_tcp, near4);
     std::vector<std::unique_ptr<TestSocket>> peers;
     for (int i = 0; i < 40; ++i)
-        peers.push_back(client(SOCK_STREAM, core::loopback4, server->local()));
+        peers.push_back(client(SOCK_STREAM, near4, server->local()));
     EXPECT_EQ(turn(core::second), 16u);
     EXPECT_EQ(turn(core::second), 32u);
     EXPECT_EQ(turn(core::second), 40u);
 }
 
 TEST_F(ListenersTest, without_descriptors_a_listener_is_left_alone_for_a_while) {
-    const auto server = listener(wire::protocol_tcp, core::loopback4);
-    const auto first = client(SOCK_STREAM, core::loopback4, server->local());
+    const auto server = listener(wire::protocol_tcp, near4);
+    const auto first = client(SOCK_STREAM, near4, server->local());
     wait_for(1);
-    const auto second = client(SOCK_STREAM, core::loopback4, server->local());
+    const auto second = client(SOCK_STREAM, near4, server->local());
     rlimit old{};
     getrlimit(RLIMIT_NOFILE, &old);
     const rlimit none{3, old.rlim_max};
@@ -204,32 +220,46 @@ TEST_F(ListenersTest, without_descriptors_a_listener_is_left_alone_for_a_while) 
 }
 
 TEST_F(ListenersTest, removed_while_paused_or_not_says_nothing_more) {
-    const auto server = listener(wire::protocol_udp, core::loopback4);
-    const auto peer = client(SOCK_DGRAM, core::loopback4, server->local());
-    peer->send(pattern(3));
-    core::Chain all;
-    for (core::ChunkId chunk = cache.alloc(); chunk != core::no_chunk; chunk = cache.alloc())
-        all.append(arena, chunk);
-    turn(core::second);
-    cache.unref(all);
-    EXPECT_EQ(context.counters.listener_pauses.value(), 1u) << "no chunk: the datagram waits";
+    const auto server = listener(wire::protocol_tcp, near4);
+    const auto first = client(SOCK_STREAM, near4, server->local());
+    rlimit old{};
+    getrlimit(RLIMIT_NOFILE, &old);
+    const rlimit none{3, old.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &none);
+    EXPECT_EQ(turn(core::second), 0u);
+    setrlimit(RLIMIT_NOFILE, &old);
+    EXPECT_EQ(context.counters.listener_pauses.value(), 1u);
     listeners.remove(id);
     listeners.run_timers(core::second);
     EXPECT_EQ(turn(0), 0u);
-    ASSERT_TRUE(listeners.add(id, {0, ListenSide::host, wire::protocol_udp, 80}, server->fd()));
+    ASSERT_TRUE(listeners.add(id, {0, ListenSide::host, wire::protocol_tcp, 80}, server->fd()));
     wait_for(1);
-    peer->send(pattern(3));
+    const auto second = client(SOCK_STREAM, near4, server->local());
     listeners.remove(id);
     EXPECT_EQ(turn(0), 1u);
 }
 
+TEST_F(ListenersTest, udp_without_chunks_is_dropped_and_counted) {
+    const auto server = listener(wire::protocol_udp, near4);
+    const auto peer = client(SOCK_DGRAM, near4, server->local());
+    peer->send(pattern(3));
+    core::Chain all;
+    for (core::ChunkId chunk = cache.alloc(); chunk != core::no_chunk; chunk = cache.alloc())
+        all.append(arena, chunk);
+    EXPECT_EQ(turn(core::second), 0u);
+    cache.unref(all);
+    EXPECT_EQ(context.counters.drop_no_chunk.value(), 1u);
+    peer->send(pattern(3));
+    wait_for(1);
+}
+
 TEST_F(ListenersTest, udp_datagram_of_every_size_arrives_with_where_it_was_sent) {
     const auto server = listener(wire::protocol_udp, any4);
-    const auto peer = client(SOCK_DGRAM, core::loopback4, {other4, server->local().port});
+    const auto peer = client(SOCK_DGRAM, near4, {other4, server->local().port});
     for (const size_t size : {0, 1, 3968, 3969, 20000, 65000}) {
         peer->send(pattern(size));
         wait_for(1);
-        EXPECT_EQ(arrivals[0].client, (core::HostTarget{core::loopback4, peer->local().port}));
+        EXPECT_EQ(arrivals[0].client, (core::HostTarget{near4, peer->local().port}));
         EXPECT_EQ(arrivals[0].local, (core::Endpoint{other4, server->local().port}));
         EXPECT_THAT(payload(arrivals[0]), ElementsAreArray(pattern(size)));
         EXPECT_GE(arena.meta(arrivals[0].payload.head).offset, core::header_room);
@@ -241,22 +271,37 @@ TEST_F(ListenersTest, udp_datagram_of_every_size_arrives_with_where_it_was_sent)
 TEST_F(ListenersTest, udp_listener_of_both_families_tells_ttl_tos_and_plain_addresses) {
     const auto server = listener(wire::protocol_udp, any6, true);
     const uint16_t port = server->local().port;
-    const auto client4 = client(SOCK_DGRAM, core::loopback4, {other4, port});
-    set_option(client4->fd(), IPPROTO_IP, IP_TTL, 33);
-    set_option(client4->fd(), IPPROTO_IP, IP_TOS, 0x28);
-    const auto client6 = client(SOCK_DGRAM, core::loopback6, {core::loopback6, port});
+    const auto v4_client = client(SOCK_DGRAM, near4, {other4, port});
+    set_option(v4_client->fd(), IPPROTO_IP, IP_TTL, 33);
+    set_option(v4_client->fd(), IPPROTO_IP, IP_TOS, 0x28);
+    const auto client6 = client(SOCK_DGRAM, near6, {near6, port});
     set_option(client6->fd(), IPPROTO_IPV6, IPV6_UNICAST_HOPS, 44);
     set_option(client6->fd(), IPPROTO_IPV6, IPV6_TCLASS, 0x48);
-    client4->send(pattern(1));
+    v4_client->send(pattern(1));
     client6->send(pattern(1));
     wait_for(2);
-    EXPECT_EQ(arrivals[0].client.address, core::loopback4);
+    EXPECT_EQ(arrivals[0].client.address, near4);
     EXPECT_EQ(arrivals[0].local.address, other4);
     EXPECT_EQ(arrivals[0].options.hop_limit, 33);
     EXPECT_EQ(arrivals[0].options.traffic_class, 0x28);
-    EXPECT_EQ(arrivals[1].local.address, core::loopback6);
+    EXPECT_EQ(arrivals[1].local.address, near6);
     EXPECT_EQ(arrivals[1].options.hop_limit, 44);
     EXPECT_EQ(arrivals[1].options.traffic_class, 0x48);
+}
+
+TEST_F(ListenersTest, udp_datagrams_between_loopbacks_go_another_way) {
+    const auto server = listener(wire::protocol_udp, any6, true);
+    const uint16_t port = server->local().port;
+    const auto local =
+        client(SOCK_DGRAM, core::loopback4, {wire::IpAddress::v4(127, 0, 0, 9), port});
+    const auto remote = client(SOCK_DGRAM, near4, {other4, port});
+    local->send(pattern(10));
+    remote->send(pattern(20));
+    local->send(pattern(30));
+    local->send(pattern(0));
+    wait_for(1);
+    EXPECT_THAT(payload(arrivals[0]), ElementsAreArray(pattern(20)));
+    EXPECT_EQ(between_loopbacks, (std::vector<size_t>{10, 30, 0}));
 }
 
 // The listener's address: one, all of a family, all of both.
@@ -274,7 +319,7 @@ TEST_P(UdpListenerAt, clients_are_answered_from_where_they_sent_to_by_flows_of_t
     const core::Endpoint service{other4, server->local().port};
     std::vector<std::unique_ptr<TestSocket>> peers;
     for (size_t i = 0; i < 20; ++i) {
-        peers.push_back(client(SOCK_DGRAM, core::loopback4, service));
+        peers.push_back(client(SOCK_DGRAM, near4, service));
         peers[i]->send(pattern(10 + i));
         wait_for(1);
         const core::FlowKey key = begin(arrivals[0]);
@@ -312,8 +357,8 @@ TEST_F(ListenersTest, udp_port_of_a_listener_is_not_to_be_had) {
 TEST_F(ListenersTest, udp_datagrams_of_others_in_a_flows_socket_arrive_as_at_the_listener) {
     const auto server = listener(wire::protocol_udp, any4);
     const core::Endpoint service{other4, server->local().port};
-    const auto first = client(SOCK_DGRAM, core::loopback4, service);
-    const auto second = client(SOCK_DGRAM, core::loopback4, service);
+    const auto first = client(SOCK_DGRAM, near4, service);
+    const auto second = client(SOCK_DGRAM, near4, service);
     first->send(pattern(10));
     wait_for(1);
     const core::FlowKey key = begin(arrivals[0]);
@@ -334,7 +379,7 @@ TEST_F(ListenersTest, udp_datagrams_of_others_in_a_flows_socket_arrive_as_at_the
     all_sent();
     wait_for(2);
     for (size_t i = 0; i < 2; ++i) {
-        EXPECT_EQ(arrivals[i].client, (core::HostTarget{core::loopback4, second->local().port}));
+        EXPECT_EQ(arrivals[i].client, (core::HostTarget{near4, second->local().port}));
         EXPECT_EQ(arrivals[i].local, service);
         EXPECT_EQ(arrivals[i].listener.target_port, 80);
         EXPECT_EQ(arrivals[i].listener.protocol, wire::protocol_udp);
@@ -345,8 +390,8 @@ TEST_F(ListenersTest, udp_datagrams_of_others_in_a_flows_socket_arrive_as_at_the
 
 TEST_F(ListenersTest, udp_client_hears_that_the_namespaces_port_is_closed) {
     for (const bool v4 : {true, false}) {
-        const wire::IpAddress to = v4 ? other4 : core::loopback6;
-        const wire::IpAddress from = v4 ? core::loopback4 : core::loopback6;
+        const wire::IpAddress to = v4 ? other4 : near6;
+        const wire::IpAddress from = v4 ? near4 : near6;
         const auto server = listener(wire::protocol_udp, to);
         const auto peer = client(SOCK_DGRAM, from, server->local());
         peer->send(pattern(10));

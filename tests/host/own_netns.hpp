@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <string>
 
 namespace pasta::test {
 
@@ -24,6 +26,12 @@ inline void enter_own_netns() {
     request.ifr_flags = IFF_UP;
     ASSERT_EQ(ioctl(fd, SIOCSIFFLAGS, &request), 0);
     close(fd);
+}
+
+/// Gives the thread's namespace an address with its prefix, such as 198.51.100.1/24.
+inline void add_address(const std::string& address) {
+    const std::string command = "ip addr add " + address + " dev lo nodad";
+    ASSERT_EQ(std::system(command.c_str()), 0) << command;
 }
 
 }  // namespace pasta::test

@@ -5,6 +5,7 @@
 
 #include "dataplane/host/socket_address.hpp"
 #include "dataplane/wire/udp.hpp"
+#include "tests/host/own_netns.hpp"
 #include "tests/shard/shard_lab.hpp"
 
 namespace pasta::shard {
@@ -19,12 +20,12 @@ using test::LabGuest;
 
 constexpr uint16_t service_port = 80;
 
-/// A socket on 127.0.0.1, at a port of the kernel's choice.
-class LoopbackSocket {
+/// A socket of the host at the address that the namespace has as well, so that clients appear there
+/// as the gateway; at a port of the kernel's choice. Those of loopback would be spliced.
+class LocalSocket {
   public:
-    explicit LoopbackSocket(int type)
-        : fd_(socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
-        const SocketAddress any(core::loopback4, 0);
+    explicit LocalSocket(int type) : fd_(socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
+        const SocketAddress any(test::lab_guest, 0);
         EXPECT_EQ(bind(fd_.get(), any.get(), any.size()), 0);
     }
     int fd() const { return fd_.get(); }
@@ -36,7 +37,7 @@ class LoopbackSocket {
     }
     /// 0, or an errno value.
     int connect_to(uint16_t port) const {
-        const SocketAddress to(core::loopback4, port);
+        const SocketAddress to(test::lab_guest, port);
         if (connect(fd_.get(), to.get(), to.size()) == 0) return 0;
         if (errno != EINPROGRESS) return errno;
         pollfd writable{fd_.get(), POLLOUT, 0};
@@ -57,6 +58,10 @@ class DataplaneListeners : public ::testing::Test, protected test::GuestPlayer {
     static constexpr size_t chunk_count = 2048;
     static constexpr uint16_t workers = 2;
 
+    static void SetUpTestSuite() {
+        test::enter_own_netns();
+        test::add_address("198.51.100.10/24");
+    }
     void SetUp() override {
         DataplaneOptions options;
         options.cpus = {-1, -1};
@@ -82,7 +87,7 @@ class DataplaneListeners : public ::testing::Test, protected test::GuestPlayer {
     /// Listens for the namespace's service; `port` is where.
     host::ListenerId listen(uint8_t protocol, ListenSide side = ListenSide::host) {
         const bool tcp = protocol == wire::protocol_tcp;
-        LoopbackSocket s(tcp ? SOCK_STREAM : SOCK_DGRAM);
+        LocalSocket s(tcp ? SOCK_STREAM : SOCK_DGRAM);
         if (tcp) {
             EXPECT_EQ(::listen(s.fd(), 64), 0);
         }
@@ -91,7 +96,7 @@ class DataplaneListeners : public ::testing::Test, protected test::GuestPlayer {
     }
     /// A client that talks to a guest that listens: a kilobyte each way, then both close.
     void talk() {
-        const LoopbackSocket client(SOCK_STREAM);
+        const LocalSocket client(SOCK_STREAM);
         LabGuest guest({&links[0], &links[1]}, service_port, client.port());
         guest.tcp().listen();
         ASSERT_EQ(client.connect_to(port), 0);
@@ -166,7 +171,7 @@ TEST_F(DataplaneListeners, connections_begin_under_changing_secrets) {
 TEST_F(DataplaneListeners, datagrams_and_replies_go_through_one_flow) {
     listen(wire::protocol_udp);
     for (uint8_t i = 0; i < 16; ++i) {
-        const LoopbackSocket client(SOCK_DGRAM);
+        const LocalSocket client(SOCK_DGRAM);
         ASSERT_EQ(client.connect_to(port), 0);
         for (uint8_t round = 0; round < 3; ++round) {
             const std::array<uint8_t, 2> question{i, round};
@@ -194,13 +199,13 @@ TEST_F(DataplaneListeners, datagrams_and_replies_go_through_one_flow) {
 
 TEST_F(DataplaneListeners, unlisten_closes_the_port_and_leaves_connections) {
     const host::ListenerId id = listen(wire::protocol_tcp);
-    const LoopbackSocket client(SOCK_STREAM);
+    const LocalSocket client(SOCK_STREAM);
     LabGuest guest({&links[0], &links[1]}, service_port, client.port());
     guest.tcp().listen();
     ASSERT_EQ(client.connect_to(port), 0);
     ASSERT_TRUE(run_until(guest, [&] { return !guest.tcp().opening(); }));
     dataplane->unlisten(id);
-    EXPECT_EQ(LoopbackSocket(SOCK_STREAM).connect_to(port), ECONNREFUSED);
+    EXPECT_EQ(LocalSocket(SOCK_STREAM).connect_to(port), ECONNREFUSED);
     guest.tcp().write(10, monotonic_now());
     std::array<uint8_t, 20> in;
     EXPECT_TRUE(run_until(guest, [&] { return recv(client.fd(), in.data(), in.size(), 0) == 10; }));
@@ -209,12 +214,12 @@ TEST_F(DataplaneListeners, unlisten_closes_the_port_and_leaves_connections) {
 TEST_F(DataplaneListeners, detach_closes_the_listeners_of_its_port) {
     listen(wire::protocol_tcp);
     dataplane->detach(0);
-    EXPECT_EQ(LoopbackSocket(SOCK_STREAM).connect_to(port), ECONNREFUSED);
+    EXPECT_EQ(LocalSocket(SOCK_STREAM).connect_to(port), ECONNREFUSED);
 }
 
 TEST_F(DataplaneListeners, client_that_cannot_be_served_is_reset) {
     listen(wire::protocol_tcp, ListenSide::ns);
-    const LoopbackSocket client(SOCK_STREAM);
+    const LocalSocket client(SOCK_STREAM);
     const int error = client.connect_to(port);
     ASSERT_TRUE(error == 0 || error == ECONNRESET);  // it may come as soon as that
     char byte;
@@ -226,9 +231,9 @@ TEST_F(DataplaneListeners, client_that_cannot_be_served_is_reset) {
 
 TEST_F(DataplaneListeners, stop_with_clients_under_way_returns_every_chunk) {
     listen(wire::protocol_udp);
-    std::vector<std::unique_ptr<LoopbackSocket>> clients;
+    std::vector<std::unique_ptr<LocalSocket>> clients;
     for (int i = 0; i < 50; ++i) {
-        clients.push_back(std::make_unique<LoopbackSocket>(SOCK_DGRAM));
+        clients.push_back(std::make_unique<LocalSocket>(SOCK_DGRAM));
         clients[i]->connect_to(port);
         send(clients[i]->fd(), "x", 1, 0);
     }

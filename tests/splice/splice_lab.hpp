@@ -120,6 +120,13 @@ class Lab {
     UdpSplice& udp() { return *udp_; }
     NamespaceSockets& sockets() { return *sockets_; }
 
+    /// Reads a batch from a listener and passes it on. Returns whether there may be more.
+    bool receive(const UdpListener& listener) {
+        const UdpReader::Batch batch = reader_.read(listener.fd);
+        udp_->on_datagrams(listener, batch.bursts, now);
+        return !batch.drained;
+    }
+
     /// A socket in either namespace, bound to the address and port.
     Sock socket(Place place, int type, const Endpoint& local) {
         const Destination there{port, place, local};
@@ -183,6 +190,7 @@ class Lab {
     core::Time now = core::second;
 
   private:
+    UdpReader reader_;
     Sock netns_;
     host::SocketPoller poller_;
     std::optional<NamespaceSockets> sockets_;

@@ -34,7 +34,7 @@ class UdpSpliceTest : public ::testing::TestWithParam<Case> {
         server_ = bound(GetParam().target);
         front_ = bound(client_place());
         client_ = bound(client_place());
-        EXPECT_TRUE(set_up_udp_listener(front_.get()));
+        EXPECT_TRUE(host::set_up_udp_listener(front_.get()));
         listener_ = {front_.get(), Lab::port, GetParam().target, front_.local().port,
                      server_.local().port};
     }
@@ -79,7 +79,7 @@ class UdpSpliceTest : public ::testing::TestWithParam<Case> {
         return {datagram, n < 0 ? Endpoint{} : Endpoint{*from.ip(), from.port()}};
     }
     void relay() {
-        while (lab_->udp().receive(listener_, lab_->now)) {
+        while (lab_->receive(listener_)) {
         }
         lab_->turn();
     }
@@ -270,7 +270,9 @@ TEST_P(UdpSpliceTest, ClosedPortOrListenerEndsFlows) {
 }
 
 TEST_P(UdpSpliceTest, StrangersAreDropped) {
-    const UdpBurst burst{{wire::IpAddress::v4(198, 51, 100, 1), 1000}, loopback4, {}, 0};
+    UdpBurst burst;
+    burst.source = {wire::IpAddress::v4(198, 51, 100, 1), 1000};
+    burst.local = loopback4;
     lab_->udp().on_datagrams(listener_, {&burst, 1}, lab_->now);
     EXPECT_EQ(lab_->udp().flows(), 0U);
     EXPECT_EQ(counters().splice_udp_dropped.value(), 1U);
@@ -280,7 +282,7 @@ TEST(UdpSpliceAddresses, DualStackListenerAnswersFromTheAddressUsed) {
     Lab lab;
     const auto nine = wire::IpAddress::v4(127, 0, 0, 9);
     const Sock front = lab.socket(Place::host, SOCK_DGRAM, {wire::IpAddress{}, 0});
-    ASSERT_TRUE(set_up_udp_listener(front.get()));
+    ASSERT_TRUE(host::set_up_udp_listener(front.get()));
     const Sock server = lab.socket(Place::netns, SOCK_DGRAM, {nine, 0});
     const Sock client = lab.socket(Place::host, SOCK_DGRAM, {loopback4, 0});
     const Endpoint used{nine, front.local().port};
@@ -292,7 +294,7 @@ TEST(UdpSpliceAddresses, DualStackListenerAnswersFromTheAddressUsed) {
     socklen_t size = SocketAddress::capacity();
     char byte = 0;
     ASSERT_TRUE(lab.until([&] {
-        lab.udp().receive(listener, lab.now);
+        lab.receive(listener);
         return recvfrom(server.get(), &byte, 1, 0, from.out(), &size) == 1;
     }));
     EXPECT_EQ((Endpoint{*from.ip(), from.port()}), client.local());
@@ -313,7 +315,9 @@ TEST(UdpBatch, SmallMtuSplitsWhatCannotBeSegmented) {
     request.ifr_mtu = 1500;
     ASSERT_EQ(ioctl(sender.get(), SIOCSIFMTU, &request), 0);
     const Bytes bytes = pattern(3 * 3000, 4);
-    const UdpBurst burst{{}, {}, bytes, 3000};
+    UdpBurst burst;
+    burst.data = bytes;
+    burst.segment = 3000;
     UdpWriter writer;
     const auto result = writer.send(sender.get(), {&burst, 1}, {{receiver.local(), loopback4}});
     EXPECT_EQ(result.sent, 3U);

@@ -1,4 +1,4 @@
-#include "dataplane/splice/udp_batch.hpp"
+#include "dataplane/host/udp_batch.hpp"
 
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -7,12 +7,10 @@
 #include <cerrno>
 #include <cstring>
 
+#include "dataplane/host/datagram_control.hpp"
 #include "dataplane/host/socket_option.hpp"
 
-namespace pasta::splice {
-
-using host::set_option;
-using host::SocketAddress;
+namespace pasta::host {
 
 namespace {
 
@@ -47,13 +45,10 @@ void parse_controls(msghdr& header, UdpBurst& burst) {
         if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
             const auto segment = static_cast<size_t>(read_control<int>(c));
             if (segment < burst.data.size()) burst.segment = static_cast<uint16_t>(segment);
-        } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-            burst.local = wire::IpAddress::v4(ntohl(read_control<in_pktinfo>(c).ipi_addr.s_addr));
-        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
-            const auto info = read_control<in6_pktinfo>(c);
-            burst.local = wire::IpAddress::v6(std::span<const uint8_t, 16>{info.ipi6_addr.s6_addr});
         }
     }
+    burst.local = destination(header).value_or(wire::IpAddress{});
+    burst.options = received_options(header);
 }
 
 }  // namespace
@@ -62,8 +57,14 @@ bool set_up_udp_listener(int fd) {
     int family = 0;
     socklen_t size = sizeof family;
     if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) != 0) return false;
-    const bool told = family == AF_INET ? set_option(fd, IPPROTO_IP, IP_PKTINFO, 1)
-                                        : set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+    // A listener of both families gets IPv4's header fields by IPv4's options.
+    const bool v6 = family == AF_INET6;
+    const bool told = v6 ? set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+                         : set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
+    set_option(fd, IPPROTO_IP, IP_RECVTTL, 1);
+    set_option(fd, IPPROTO_IP, IP_RECVTOS, 1);
+    if (v6) set_option(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
+    if (v6) set_option(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
     return told && set_option(fd, IPPROTO_UDP, UDP_GRO, 1);
 }
 
@@ -95,6 +96,7 @@ UdpReader::Batch UdpReader::read(int fd) {
         UdpBurst& burst = bursts_[i];
         burst = {};
         if (const auto address = sources_[i].ip()) burst.source = {*address, sources_[i].port()};
+        burst.scope = sources_[i].scope();
         burst.data = {data_.get() + i * slot_size, headers_[i].msg_len};
         parse_controls(headers_[i].msg_hdr, burst);
     }
@@ -230,4 +232,4 @@ bool UdpWriter::send_one(int fd, std::span<const uint8_t> datagram, Result& resu
     return true;
 }
 
-}  // namespace pasta::splice
+}  // namespace pasta::host

@@ -1,34 +1,40 @@
-// Datagrams in batches, in and out of sockets on loopback.
+// Datagrams in batches, in and out of sockets that serve many peers.
 #pragma once
 
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
 
+#include "dataplane/core/datagram_flow.hpp"
 #include "dataplane/host/socket_address.hpp"
-#include "dataplane/splice/endpoint.hpp"
 
-namespace pasta::splice {
+namespace pasta::host {
 
 /// Datagrams of one sender that the kernel handed over as one.
 struct UdpBurst {
-    Endpoint source;
+    core::Endpoint source;
+    uint32_t scope = 0;             ///< of a link-local source: index of the interface
     wire::IpAddress local;          ///< where they were sent to; unspecified when not known
+    core::ReceivedOptions options;  ///< of the IP header, if the socket tells them
     std::span<const uint8_t> data;  ///< one after the other
     uint16_t segment = 0;           ///< bytes of each but the last, if there are several; else 0
 
     /// Bytes of the first.
     size_t size() const { return segment != 0 ? segment : data.size(); }
+    std::span<const uint8_t> datagram(size_t i) const {
+        return data.subspan(i * size(), std::min(size(), data.size() - i * size()));
+    }
     size_t count() const { return segment != 0 ? (data.size() + segment - 1) / segment : 1; }
 };
 
-/// Asks a listening UDP socket, of either family or both, for what UdpReader tells: local addresses
-/// and bursts (UDP_GRO, udp(7)). False when the kernel refuses.
+/// Asks a listening UDP socket, of either family or both, for what UdpReader tells: local
+/// addresses, TTL and TOS, and bursts (UDP_GRO, udp(7)). False when the kernel refuses.
 bool set_up_udp_listener(int fd);
 
 /// Receives with recvmmsg(2).
@@ -48,14 +54,14 @@ class UdpReader {
     static constexpr size_t slot_size = 65536;
 
     struct alignas(cmsghdr) Control {
-        std::array<uint8_t, 128> bytes;
+        std::array<uint8_t, 256> bytes;
     };
 
     /// Pages that no datagram reached cost no memory.
     std::unique_ptr<uint8_t[]> data_;
     std::array<iovec, slots> iov_{};
     std::array<mmsghdr, slots> headers_{};
-    std::array<host::SocketAddress, slots> sources_;
+    std::array<SocketAddress, slots> sources_;
     std::array<Control, slots> controls_;
     std::array<UdpBurst, slots> bursts_;
 };
@@ -71,7 +77,7 @@ class UdpWriter {
     };
     /// Whom an unconnected socket sends to, and from which of its addresses.
     struct Addresses {
-        Endpoint to;
+        core::Endpoint to;
         wire::IpAddress from;
     };
 
@@ -102,7 +108,7 @@ class UdpWriter {
     bool send_one(int fd, std::span<const uint8_t> datagram, Result& result);
 
     bool addressed_ = false;
-    host::SocketAddress to_;
+    SocketAddress to_;
     wire::IpAddress from_;
     std::array<iovec, window> iov_{};
     std::array<Message, window> messages_{};
@@ -110,4 +116,4 @@ class UdpWriter {
     std::array<Control, window> controls_{};
 };
 
-}  // namespace pasta::splice
+}  // namespace pasta::host
