@@ -21,6 +21,7 @@ struct Plumbing {
     io::Umem& umem;
     shard::Dataplane& dataplane;
     HostSide& host_side;
+    DirectoryWatch& directories;
     size_t namespaces;  ///< that will share the UMEM, about
 };
 
@@ -44,7 +45,8 @@ class Attachment {
     Forwarding& forwarding() { return *forwarding_; }
     /// Of our end of the link.
     int link_index() const { return link_->index(); }
-    /// The target's end is reported by this descriptor becoming readable; -1 = there is none.
+    /// The end of a process is reported by this descriptor becoming readable, that of a file by
+    /// Plumbing::directories; -1 = there is none.
     int watch_fd() const;
     bool target_gone();
     /// Lets the command of a `command:` target run. Throws std::system_error.

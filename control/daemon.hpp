@@ -61,6 +61,7 @@ class Daemon {
     std::unique_ptr<LinkMonitor> links_;
     DataplaneListeners listeners_;
     HostSide host_side_;
+    DirectoryWatch directories_;
     Attachments attachments_;
     Attachment::Statistics statistics_;  ///< of attachments that ended
     io::UniqueFd signals_;
