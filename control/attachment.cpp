@@ -80,7 +80,9 @@ Attachment::~Attachment() {
 Netns Attachment::open_target() {
     std::visit(
         Overloaded{
-            [&](const NetnsPath& target) { watch_.emplace(TargetWatch::file(target.path)); },
+            [&](const NetnsPath& target) {
+                watch_.emplace(TargetWatch::file(target.path, plumbing_.directories));
+            },
             [&](const NetnsPid& target) { watch_.emplace(TargetWatch::process(target.pid)); },
             [&](const NetnsCommand& target) {
                 command_ = std::make_unique<SpawnedCommand>(target.argv);

@@ -1,4 +1,15 @@
 // One namespace, connected: its link, its place in the dataplane, and the watch over its end.
+//
+// What an idle one costs, measured with 200 in one daemon, `auto` ports both ways and 64 MiB of
+// UMEM (Linux 6.18, 2 cores): 13 file descriptors; 0.25 MB here, most of it rings; 2.2 MB in the
+// kernel, 128 bytes for each chunk of the UMEM because each socket that shares it has a pool of its
+// own (0.7 MB with 16 MiB). CPU time: see listening_ports.hpp; the worker uses 0.3 ms each second.
+//
+// Connecting one takes 10 ms on average with 200, 24 with 40. That is time in the kernel: bind(2)
+// of the AF_XDP socket clears that pool, 5 ms; and attaching the XDP program waits 10 ms for RCU,
+// once more when it is detached, but only for the first 48 programs of the machine
+// (bpf_dispatcher_change_prog() in kernel/bpf/dispatcher.c). Threads that enter namespaces take
+// well below 1 ms together.
 #pragma once
 
 #include <memory>
@@ -21,6 +32,7 @@ struct Plumbing {
     io::Umem& umem;
     shard::Dataplane& dataplane;
     HostSide& host_side;
+    DirectoryWatch& directories;
     size_t namespaces;  ///< that will share the UMEM, about
 };
 
@@ -44,7 +56,8 @@ class Attachment {
     Forwarding& forwarding() { return *forwarding_; }
     /// Of our end of the link.
     int link_index() const { return link_->index(); }
-    /// The target's end is reported by this descriptor becoming readable; -1 = there is none.
+    /// The end of a process is reported by this descriptor becoming readable, that of a file by
+    /// Plumbing::directories; -1 = there is none.
     int watch_fd() const;
     bool target_gone();
     /// Lets the command of a `command:` target run. Throws std::system_error.

@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <system_error>
 
 #include "control/statistics.hpp"
@@ -93,10 +94,10 @@ Daemon::Daemon(const Options& options)
     rekey_timer_ = periodic_timer();
     set_period(rekey_timer_, dataplane.hash_rekey);
     follow_timer_ = periodic_timer();
-    for (const NamespaceConfig& ns : options_.config.namespaces)
-        attach(ns);
-    // After the commands were forked, which keep the limit that the user gave them.
     raise_descriptor_limit();
+    const HostView host = read_host();
+    for (const NamespaceConfig& ns : options_.config.namespaces)
+        attach(ns, host);
     reserve_ports();
     for (const auto& [name, attachment] : attachments_)
         start_forwarding(*attachment);
@@ -127,10 +128,10 @@ core::PortId Daemon::free_id() const {
     }
 }
 
-Attachment& Daemon::attach(const NamespaceConfig& config) {
-    const Plumbing plumbing{private_netns_, *umem_, *dataplane_, host_side_,
-                            options_.config.namespaces.size()};
-    auto attachment = std::make_unique<Attachment>(plumbing, config, free_id(), read_host());
+Attachment& Daemon::attach(const NamespaceConfig& config, const HostView& host) {
+    const Plumbing plumbing{private_netns_, *umem_,       *dataplane_,
+                            host_side_,     directories_, options_.config.namespaces.size()};
+    auto attachment = std::make_unique<Attachment>(plumbing, config, free_id(), host);
     return *(attachments_[config.name] = std::move(attachment));
 }
 
@@ -200,8 +201,8 @@ void Daemon::wait_for_events() {
     std::vector<pollfd> fds{{signals_.get(), POLLIN, 0},
                             {rekey_timer_.get(), POLLIN, 0},
                             {links_->fd(), POLLIN, 0},
-                            {follow_timer_.get(), POLLIN, 0}};
-    const size_t fixed = fds.size();
+                            {follow_timer_.get(), POLLIN, 0},
+                            {directories_.fd(), POLLIN, 0}};
     for (const auto& [name, attachment] : attachments_)
         if (attachment->watch_fd() >= 0) fds.push_back({attachment->watch_fd(), POLLIN, 0});
     if (poll(fds.data(), fds.size(), -1) < 0) return;
@@ -209,8 +210,8 @@ void Daemon::wait_for_events() {
     if (fds[1].revents != 0) on_rekey();
     if (fds[2].revents != 0) on_links_removed();
     if (fds[3].revents != 0) on_follow();
-    if (std::any_of(fds.begin() + static_cast<ptrdiff_t>(fixed), fds.end(),
-                    [](const pollfd& fd) { return fd.revents != 0; }))
+    if (fds[4].revents != 0) directories_.consume();
+    if (std::any_of(fds.begin() + 4, fds.end(), [](const pollfd& fd) { return fd.revents != 0; }))
         on_targets();
     // The namespace of a command line was all there is to serve.
     if (options_.config_file.empty() && attachments_.empty()) stopping_ = true;
@@ -309,10 +310,12 @@ void Daemon::detach_changed(const Config& next, bool host_changed) {
 
 std::vector<Attachment*> Daemon::attach_added(const Config& next) {
     std::vector<Attachment*> added;
+    std::optional<HostView> host;
     for (const NamespaceConfig& ns : next.namespaces) {
         if (attachments_.contains(ns.name)) continue;
         try {
-            added.push_back(&attach(ns));
+            if (!host) host = read_host();
+            added.push_back(&attach(ns, *host));
         } catch (const std::exception& e) {
             spdlog::error("{}: {}", ns.name, e.what());
         }

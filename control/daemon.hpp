@@ -28,7 +28,7 @@ class Daemon {
   private:
     using Attachments = std::map<std::string, std::unique_ptr<Attachment>>;
 
-    Attachment& attach(const NamespaceConfig& config);
+    Attachment& attach(const NamespaceConfig& config, const HostView& host);
     void start_forwarding(Attachment& attachment);
     void detach(Attachments::iterator it);
     void reserve_ports();
@@ -61,6 +61,7 @@ class Daemon {
     std::unique_ptr<LinkMonitor> links_;
     DataplaneListeners listeners_;
     HostSide host_side_;
+    DirectoryWatch directories_;
     Attachments attachments_;
     Attachment::Statistics statistics_;  ///< of attachments that ended
     io::UniqueFd signals_;

@@ -13,6 +13,8 @@
 #include <cstring>
 #include <system_error>
 
+#include "control/system.hpp"
+
 namespace pasta::control {
 
 namespace {
@@ -108,6 +110,7 @@ void SpawnedCommand::await_namespaces() {
 /// Like all that it calls, async-signal-safe: other threads of the parent may have held any lock.
 void SpawnedCommand::run_child(int release_fd, int report_fd) {
     reset_signals();
+    restore_descriptor_limit();
     int error = enter_new_namespaces();
     char go = 0;
     if (write(report_fd, &error, sizeof(error)) != sizeof(error) || error != 0) _exit(126);

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -16,6 +17,8 @@
 namespace pasta::control {
 
 namespace {
+
+std::optional<rlim_t> descriptors_given;  ///< the soft limit before it was raised
 
 std::vector<int> usable_cpus() {
     cpu_set_t set;
@@ -75,8 +78,16 @@ std::vector<int> choose_cpus(const Workers& workers) {
 
 void raise_descriptor_limit() {
     rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    if (descriptors_given || getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    descriptors_given = limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void restore_descriptor_limit() {
+    rlimit limit;
+    if (!descriptors_given || getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = *descriptors_given;
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 

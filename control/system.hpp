@@ -18,6 +18,9 @@ std::vector<int> choose_cpus(const Workers& workers);
 
 /// As many file descriptors as the hard limit allows.
 void raise_descriptor_limit();
+/// Back to what it was, in a child that is to execute something else: programs that use select(2)
+/// cannot live with more. Async-signal-safe.
+void restore_descriptor_limit();
 
 /// Fresh secrets of getrandom(2). Throws std::system_error.
 core::Secrets random_secrets();

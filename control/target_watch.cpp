@@ -38,23 +38,45 @@ std::optional<pid_t> pid_of_proc_path(std::string_view path) {
 
 }  // namespace
 
+DirectoryWatch::Handle DirectoryWatch::add(const std::string& directory) {
+    if (!inotify_) inotify_.reset(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+    // For a directory that is watched already the kernel gives the same descriptor again.
+    const int watch = !inotify_
+                          ? -1
+                          : inotify_add_watch(inotify_.get(), directory.c_str(),
+                                              IN_CREATE | IN_DELETE | IN_MOVE | IN_DELETE_SELF);
+    if (watch < 0) fail("cannot watch directory " + directory);
+    std::erase_if(watched_, [](const auto& entry) { return entry.second.expired(); });
+    std::weak_ptr<const void>& known = watched_[watch];
+    if (Handle handle = known.lock()) return handle;
+    // Refused when the directory itself is gone: the kernel has then removed the watch.
+    const auto remove = [inotify = inotify_.get(), watch](const void*) {
+        inotify_rm_watch(inotify, watch);
+    };
+    Handle handle(this, remove);
+    known = handle;
+    return handle;
+}
+
+void DirectoryWatch::consume() {
+    alignas(inotify_event) char events[4096];
+    while (read(inotify_.get(), events, sizeof(events)) > 0) {
+    }
+}
+
 TargetWatch TargetWatch::process(pid_t pid) {
     TargetWatch watch;
-    watch.fd_.reset(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-    if (!watch.fd_) fail("cannot watch process " + std::to_string(pid));
+    watch.process_.reset(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+    if (!watch.process_) fail("cannot watch process " + std::to_string(pid));
     return watch;
 }
 
-TargetWatch TargetWatch::file(const std::string& path_or_name) {
+TargetWatch TargetWatch::file(const std::string& path_or_name, DirectoryWatch& directories) {
     const std::string path = netns_path(path_or_name);
     if (const std::optional<pid_t> pid = pid_of_proc_path(path)) return process(*pid);
     TargetWatch watch;
     watch.path_ = path;
-    const std::string directory = path.substr(0, path.find_last_of('/') + 1);
-    watch.fd_.reset(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
-    if (!watch.fd_ || inotify_add_watch(watch.fd_.get(), directory.c_str(),
-                                        IN_CREATE | IN_DELETE | IN_MOVE | IN_DELETE_SELF) < 0)
-        fail("cannot watch directory " + directory);
+    watch.directory_ = directories.add(path.substr(0, path.find_last_of('/') + 1));
     struct stat file {};
     if (stat(path.c_str(), &file) != 0) fail("cannot watch " + path);
     watch.inode_ = file.st_ino;
@@ -63,14 +85,10 @@ TargetWatch TargetWatch::file(const std::string& path_or_name) {
 }
 
 bool TargetWatch::gone() {
-    if (gone_ || !fd_) return gone_;
-    if (path_.empty()) {
-        pollfd ended{fd_.get(), POLLIN, 0};
+    if (gone_) return true;
+    if (process_) {
+        pollfd ended{process_.get(), POLLIN, 0};
         return gone_ = poll(&ended, 1, 0) == 1;
-    }
-    // What the events say does not matter, only that something changed in the directory.
-    alignas(inotify_event) char events[4096];
-    while (read(fd_.get(), events, sizeof(events)) > 0) {
     }
     struct stat file {};
     return gone_ =

@@ -7,5 +7,5 @@ LAB=${LAB:-pasta-bench-$$}
 . "$(dirname "$0")/../../tests/netns/lab.sh"
 
 lab_up
-say "$WORLD $HOST $JOB $WORLD4 $LAB_TMP"
+say "$WORLD $HOST $JOB $WORLD4 $HOST4 $LAB_TMP"
 while read -r _; do :; done

@@ -52,6 +52,12 @@ def read_line(process: subprocess.Popen, seconds: float = PATIENCE) -> str:
     return process.stdout.readline()
 
 
+def listening(prefix: Sequence[str], protocol: str, port: int) -> bool:
+    """Whether something has the port (tcp, udp) in the namespace that the prefix enters."""
+    query = [*prefix, "ss", "-Hln", f"-{protocol[0]}", f"sport = :{port}"]
+    return bool(subprocess.run(query, capture_output=True).stdout)
+
+
 def allow_descriptors() -> None:
     """For the processes started from now on: peers that serve thousands of connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -74,9 +80,9 @@ class Lab:
         self._holder = subprocess.Popen([ROOT / "perf/benchlib/hold_lab.sh"], text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         words = self._holder.stdout.readline().split()
-        if len(words) != 5:
+        if len(words) != 6:
             raise BenchError("the lab could not be made")
-        self.world, self.host, self.job, self.address, directory = words
+        self.world, self.host, self.job, self.address, self.host_address, directory = words
         self.directory = pathlib.Path(directory)
         for namespace in (self.world, self.host, self.job):
             self.run(self.inside(namespace), "sysctl", "-q", "-w", *FAIR, seconds=PATIENCE)
@@ -111,10 +117,8 @@ class Lab:
               stdout: int | None = None) -> subprocess.Popen:
         """A server, returned once it has the port."""
         server = self.start(prefix, *command, stdout=stdout, log="server.log")
-        query = [*prefix, "ss", "-Hln", f"-{protocol[0]}", f"sport = :{port}"]
         try:
-            wait_until(lambda: server.poll() is not None or
-                       bool(subprocess.run(query, capture_output=True).stdout),
+            wait_until(lambda: server.poll() is not None or listening(prefix, protocol, port),
                        f"server on port {port}")
             if server.poll() is not None:
                 raise BenchError(f"server on port {port}: {last_line(self.log('server.log'))}")

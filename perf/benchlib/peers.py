@@ -4,35 +4,49 @@ stopped after it, so that an idle one costs the others nothing."""
 import dataclasses
 import os
 import pathlib
+import pwd
 import re
 import shutil
 import subprocess
 
-from benchlib.lab import (FAIR, PATIENCE, ROOT, BenchError, Lab, last_line, read_line, stop,
-                          wait_until)
+from benchlib.lab import (FAIR, PATIENCE, ROOT, BenchError, Lab, last_line, listening, read_line,
+                          stop, wait_until)
 
-# As root, pasta drops to nobody and cannot join what root made: both run as an ordinary user.
-ORDINARY_USER = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
-PORT = 6000  # and the few after it
+# As root, pasta drops to nobody and cannot join what root made, and rootlesskit warns: all but
+# pasta-xdp run as an ordinary user.
+USER_ID = 65534
+ORDINARY_USER = ["setpriv", "--reuid", str(USER_ID), "--regid", str(USER_ID), "--clear-groups"]
+
+PORTS = 8  # that workloads use, from the first one of their direction on
+OUTWARD = 6000
+TO_NAMESPACE = 6100  # forwarded from the host
+TO_HOST = 6200       # forwarded from the namespace
+LOOPBACK, ANY = "127.0.0.1", "0.0.0.0"
+
+
+def port_range(first: int) -> str:
+    return f"{first}-{first + PORTS - 1}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Ends:
-    """Where a workload's client and server run (prefixes of commands), and the address and port by
-    which the client reaches the server. Workloads use `port` and the seven after it."""
+    """Where a workload's client and server run (prefixes of commands), the address by which the
+    client reaches the server, the one that the server listens on, and the first port."""
 
     client: list[str]
     server: list[str]
     address: str
-    port: int = PORT
+    listen: str
+    port: int
 
 
 class Peer:
-    """One of these methods per direction (outward) tells a workload where its ends are. A direction
-    that needs ports to be forwarded is a further method, and start() gives the peer the options."""
+    """One of these methods per direction tells a workload where its ends are: outward, inward,
+    to_namespace, to_host. All but outward need ports to be forwarded."""
 
     kind = ""
     binary = ""  # the default one
+    directions = ("outward", "inward", "to_namespace", "to_host")  # that it has
 
     def __init__(self, lab: Lab, name: str, binary: str) -> None:
         self.lab = lab
@@ -40,8 +54,9 @@ class Peer:
         self.binary = binary
         self.namespace: list[str] = []  # after start(): runs a command in the connected namespace
 
-    def start(self, mtu: int) -> None:
-        """Connects a namespace by an interface with this MTU."""
+    def start(self, mtu: int, forward: bool) -> None:
+        """Connects a namespace by an interface with this MTU, and forwards the ports of all its
+        directions if so wanted."""
         raise NotImplementedError
 
     def stop(self) -> None:
@@ -49,7 +64,22 @@ class Peer:
 
     def outward(self) -> Ends:
         """From the namespace to a server in world."""
-        return Ends(self.namespace, self.lab.inside(self.lab.world), self.lab.address)
+        address = self.lab.address
+        return Ends(self.namespace, self.lab.inside(self.lab.world), address, address, OUTWARD)
+
+    def inward(self) -> Ends:
+        """From world by the host's address to a server in the namespace."""
+        return Ends(self.lab.inside(self.lab.world), self.namespace, self.lab.host_address, ANY,
+                    TO_NAMESPACE)
+
+    def to_namespace(self) -> Ends:
+        """From the host's loopback to a server in the namespace, on whichever of its addresses the
+        peer leads to."""
+        return Ends(self.lab.inside(self.lab.host), self.namespace, LOOPBACK, ANY, TO_NAMESPACE)
+
+    def to_host(self) -> Ends:
+        """From the namespace's loopback to a server on the host's."""
+        return Ends(self.namespace, self.lab.inside(self.lab.host), LOOPBACK, LOOPBACK, TO_HOST)
 
     def processes(self) -> list[int]:
         """Whose memory is the price of the connection."""
@@ -65,11 +95,11 @@ class Peer:
 
 
 class Native(Peer):
-    """The namespace that has the veth to world itself."""
+    """The namespace that has the veth to world itself. Its loopback leads to itself."""
 
     kind = "native"
 
-    def start(self, mtu: int) -> None:
+    def start(self, mtu: int, forward: bool) -> None:
         self.namespace = self.lab.inside(self.lab.host)
 
     @classmethod
@@ -83,13 +113,17 @@ class PastaXdp(Peer):
     workers = "auto"
     polling = "adaptive"
 
-    def start(self, mtu: int) -> None:
+    def start(self, mtu: int, forward: bool) -> None:
         config = self.lab.directory / "pasta-xdp.yaml"
         queues = 1 if self.workers in ("auto", "1") else "all"
+        ports = ", ".join(f'{key}: ["{port_range(first)}"]' for key, first in (
+            ("tcp", TO_NAMESPACE), ("udp", TO_NAMESPACE), ("tcp_to_host", TO_HOST),
+            ("udp_to_host", TO_HOST)))
         config.write_text(
             f"dataplane: {{workers: {self.workers}, polling: {self.polling}}}\n"
             f"namespaces:\n  - {{name: bench, netns: /run/netns/{self.lab.job}, interface: eth0, "
-            f"mtu: {mtu}, queues: {queues}}}\n", encoding="utf-8")
+            f"mtu: {mtu}, queues: {queues}, forward: {{{ports if forward else ''}}}}}\n",
+            encoding="utf-8")
         self._counters: dict[str, int] = {}
         self._daemon = self.lab.start(self.lab.inside(self.lab.host), self.binary, "-c", config,
                                       "--stats", log="pasta-xdp.log")
@@ -149,22 +183,31 @@ def make_fair(lab: Lab, namespace: list[str]) -> None:
             seconds=PATIENCE)
 
 
-class Pasta(Peer):
-    kind = "pasta"
-    binary = "pasta"
+def process_in(namespace: str) -> int:
+    """A process in the network namespace: a peer's command, whose pid the peer does not tell."""
+    for entry in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if os.readlink(entry / "ns/net") == namespace:
+                return int(entry.name)
+        except OSError:
+            continue  # ended meanwhile
+    raise BenchError("its namespace is gone")
 
-    def start(self, mtu: int) -> None:
-        no_ports = [word for option in "tuTU" for word in (f"-{option}", "none")]
-        # The command ends when its standard input does: also when this program was killed.
+
+class Commanded(Peer):
+    """Makes the namespace itself, for a command, and ends with it."""
+
+    # The command ends when its standard input does: also when this program was killed.
+    COMMAND = ("sh", "-c", "readlink /proc/self/ns/net; exec cat >/dev/null")
+
+    def _hold(self, prefix: list[str], *options: object) -> None:
         self._process = self.lab.start(
-            [*self.lab.inside(self.lab.host), *ORDINARY_USER], self.binary, "--config-net", "-f",
-            "-m", mtu, *no_ports, "--",
-            "sh", "-c", "readlink /proc/self/ns/net; exec cat >/dev/null",
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, log="pasta.log")
+            [*self.lab.inside(self.lab.host), *prefix, *ORDINARY_USER], self.binary, *options,
+            *self.COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, log=f"{self.kind}.log")
         try:
             namespace = read_line(self._process).strip()
             if not namespace:
-                raise BenchError(last_line(self.lab.log("pasta.log")) or "ended at once")
+                raise BenchError(last_line(self.lab.log(f"{self.kind}.log")) or "ended at once")
             self.namespace = enter(process_in(namespace))
             wait_until(lambda: has_default_route(self.namespace), self.name)
             make_fair(self.lab, self.namespace)
@@ -172,8 +215,19 @@ class Pasta(Peer):
             self.stop()
             raise
 
+    def _wait_for_ports(self, prefix: list[str], first: int) -> None:
+        """Until it listens on all of them there: it does not tell."""
+        try:
+            for port in range(first, first + PORTS):
+                for protocol in ("tcp", "udp"):
+                    wait_until(lambda: listening(prefix, protocol, port),
+                               f"{self.name}: {protocol} port {port}")
+        except BenchError:
+            self.stop()
+            raise
+
     def stop(self) -> None:
-        self._process.stdin.close()  # pasta ends with its command
+        self._process.stdin.close()  # it ends with its command
         try:
             self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
@@ -184,22 +238,55 @@ class Pasta(Peer):
         return [self._process.pid]
 
 
-def process_in(namespace: str) -> int:
-    """A process in the network namespace: the command of pasta, whose pid pasta does not tell."""
-    for entry in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            if os.readlink(entry / "ns/net") == namespace:
-                return int(entry.name)
-        except OSError:
-            continue  # ended meanwhile
-    raise BenchError("its namespace is gone")
+class Pasta(Commanded):
+    kind = "pasta"
+    binary = "pasta"
+
+    def start(self, mtu: int, forward: bool) -> None:
+        wanted = {"-t": TO_NAMESPACE, "-u": TO_NAMESPACE, "-T": TO_HOST, "-U": TO_HOST}
+        ports = [word for option, first in wanted.items()
+                 for word in (option, port_range(first) if forward else "none")]
+        self._hold([], "--config-net", "-f", "-m", mtu, *ports, "--")
+        if forward:
+            self._wait_for_ports(self.namespace, TO_HOST)
+
+
+# For the process that it starts, in the mount namespace that `ip netns exec` made: subordinate ids
+# for the ordinary user, who need not have any, and a home that is gone with the process.
+ROOTLESS_HOME = "/mnt"
+ROOTLESS_SETUP = ('mount --bind "$0" /etc/subuid && mount --bind "$0" /etc/subgid && '
+                  f'mount -t tmpfs -o mode=1777 tmpfs {ROOTLESS_HOME} && '
+                  f'export HOME={ROOTLESS_HOME} XDG_RUNTIME_DIR={ROOTLESS_HOME} && exec "$@"')
+
+
+class RootlessKit(Commanded):
+    """Its own port driver, builtin. What leaves the namespace goes through slirp4netns, which is a
+    peer itself."""
+
+    kind = "rootlesskit"
+    binary = "rootlesskit"
+    directions = ("inward", "to_namespace")
+
+    def start(self, mtu: int, forward: bool) -> None:
+        user = pwd.getpwuid(USER_ID).pw_name
+        subordinate = self.lab.directory / "subordinate-ids"
+        subordinate.write_text(f"{user}:100000:65536\n", encoding="utf-8")
+        ports = [word for port in range(TO_NAMESPACE, TO_NAMESPACE + PORTS)
+                 for protocol in ("tcp", "udp") for word in ("-p", f"{ANY}:{port}:{port}/{protocol}")]
+        self._hold(["sh", "-c", ROOTLESS_SETUP, str(subordinate)],
+                   f"--state-dir={ROOTLESS_HOME}/state", "--net=slirp4netns", f"--mtu={mtu}",
+                   "--disable-host-loopback", "--copy-up=/etc", "--port-driver=builtin",
+                   *(ports if forward else []))
+        if forward:
+            self._wait_for_ports(self.lab.inside(self.lab.host), TO_NAMESPACE)
 
 
 class Slirp4netns(Peer):
     kind = "slirp4netns"
     binary = "slirp4netns"
+    directions = ("outward",)
 
-    def start(self, mtu: int) -> None:
+    def start(self, mtu: int, forward: bool) -> None:
         user = [*self.lab.inside(self.lab.host), *ORDINARY_USER]
         self._holder = self.lab.start(user, "unshare", "-rUn", "cat", stdin=subprocess.PIPE)
         self._process: subprocess.Popen | None = None
@@ -226,65 +313,6 @@ class Slirp4netns(Peer):
 
     def processes(self) -> list[int]:
         return [self._process.pid]
-
-
-KINDS: tuple[type[Peer], ...] = (Native, PastaXdp, Pasta, Slirp4netns)
-DEFAULT_NAMES = tuple(kind.kind for kind in KINDS)
-
-
-@dataclasses.dataclass(frozen=True)
-class Choice:
-    """A peer that was asked for."""
-
-    name: str
-    kind: type[Peer]
-    binary: str
-
-
-def kind_of(binary: str) -> type[Peer]:
-    """By the file's name, else by what its --help says."""
-    name = pathlib.Path(binary).name
-    said = ""
-    if not re.search("slirp4netns|pasta", name):
-        try:
-            done = subprocess.run([binary, "--help"], capture_output=True, text=True,
-                                  timeout=PATIENCE)
-            said = done.stdout + done.stderr
-        except (OSError, subprocess.TimeoutExpired):
-            pass
-    if "slirp4netns" in name or "slirp4netns" in said:
-        return Slirp4netns
-    if "pasta-xdp" in name or "AF_XDP" in said:
-        return PastaXdp
-    if "pasta" in name:  # not only in what it says: passt is pasta when its name says so
-        return Pasta
-    raise BenchError(f"{binary}: neither pasta (its file must be called so), slirp4netns "
-                     "nor pasta-xdp")
-
-
-def parse_peer(text: str) -> Choice:
-    """NAME=PATH of --peer."""
-    name, equals, path = text.partition("=")
-    if not equals or not re.fullmatch(r"[\w.+-]+", name):
-        raise BenchError(f"--peer {text}: give NAME=PATH")
-    if not os.access(path, os.X_OK) or os.path.isdir(path):
-        raise BenchError(f"--peer {text}: {path} cannot be executed")
-    path = os.path.abspath(path)
-    return Choice(name, kind_of(path), path)
-
-
-def choose(wanted: str, added: list[str]) -> list[Choice]:
-    """The default peers and those of --peer; of these the `wanted` ones, separated by commas, where
-    it is not empty. Native comes first: what it delivered sets the rate of other workloads."""
-    choices = [Choice(kind.kind, kind, kind.binary) for kind in KINDS] + [*map(parse_peer, added)]
-    names = [choice.name for choice in choices]
-    if len(set(names)) < len(names):
-        raise BenchError(f"two peers have the same name: {', '.join(names)}")
-    chosen = wanted.split(",") if wanted else names
-    for name in chosen:
-        if name not in names:
-            raise BenchError(f"no peer is called {name}; there are {', '.join(names)}")
-    return [choice for choice in choices if choice.name in chosen]
 
 
 def described(binary: str) -> str:

@@ -31,7 +31,7 @@ class WorkloadFacts:
 @dataclasses.dataclass(frozen=True)
 class PeerFacts:
     name: str
-    kind: str  # native, pasta-xdp, pasta or slirp4netns
+    kind: str  # native, pasta-xdp, pasta, slirp4netns or rootlesskit
     version: str
 
 

@@ -8,9 +8,21 @@ from collections.abc import Iterable, Sequence
 
 from benchlib.lab import BenchError, Lab
 from benchlib.meter import Meter, losses
-from benchlib.peers import Choice, Native, PastaXdp, Peer
+from benchlib.choices import Choice
+from benchlib.peers import Native, PastaXdp, Peer
 from benchlib.results import COST, DROPS, RETRANSMITS, Failure, PeerFacts, Results
 from benchlib.workloads import Trial, Workload
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What a peer is started with."""
+
+    mtu: int
+    forward: bool
+
+    def __str__(self) -> str:
+        return f"MTU {self.mtu}" + (", ports" if self.forward else "")
 
 
 @dataclasses.dataclass
@@ -30,9 +42,9 @@ class Session:
         with Lab() as lab:
             for number in range(self.rounds):
                 for choice in self._order(number):
-                    for mtu, group in self._by_mtu():
-                        self._say(f"round {number + 1} of {self.rounds}: {choice.name}, MTU {mtu}")
-                        self._measure(number, lab, choice, mtu, group)
+                    for setting, group in self._groups(choice):
+                        self._say(f"round {number + 1} of {self.rounds}: {choice.name}, {setting}")
+                        self._measure(number, lab, choice, setting, group)
         return self.results
 
     def complete(self) -> bool:
@@ -47,17 +59,20 @@ class Session:
         turn = number % len(others) if others else 0
         return [*native, *others[turn:], *others[:turn]]
 
-    def _by_mtu(self) -> Iterable[tuple[int, list[Workload]]]:
-        ordered = sorted(self.workloads, key=lambda workload: -workload.mtu)
-        for mtu, group in itertools.groupby(ordered, key=lambda workload: workload.mtu):
-            yield mtu, list(group)
+    def _groups(self, choice: Choice) -> Iterable[tuple[Setting, list[Workload]]]:
+        """What the peer has a direction for, by what it is to be started with."""
+        able = [workload for workload in self.workloads if choice.can(workload.direction)]
+        ordered = sorted(able, key=lambda workload: (workload.forwarded, -workload.mtu))
+        for key, group in itertools.groupby(ordered, key=lambda workload: Setting(
+                workload.mtu, workload.forwarded)):
+            yield key, list(group)
 
-    def _measure(self, number: int, lab: Lab, choice: Choice, mtu: int,
+    def _measure(self, number: int, lab: Lab, choice: Choice, setting: Setting,
                  workloads: list[Workload]) -> None:
         peer = choice.kind(lab, choice.name, choice.binary)
         try:
-            lab.set_mtu(mtu)
-            peer.start(mtu)
+            lab.set_mtu(setting.mtu)
+            peer.start(setting.mtu, setting.forward)
         except BenchError as error:
             for workload in workloads:
                 self._fail(number, peer, workload.name, f"not started: {error}")
@@ -79,7 +94,7 @@ class Session:
         self.results.add_counters(peer.name, peer.counters())
 
     def _sample(self, number: int, lab: Lab, peer: Peer, workload: Workload) -> None:
-        ends = workload.direction(peer)
+        ends = getattr(peer, workload.direction)()
         basis = self._of_native(number, workload.basis) if workload.basis else None
         trial = Trial(lab, peer, ends, self.seconds, Meter(), basis)
         # The host lies between the two, and is an end itself for native.

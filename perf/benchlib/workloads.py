@@ -4,10 +4,9 @@ client reaches its server in that direction is the peer's matter."""
 import contextlib
 import dataclasses
 import json
-import operator
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from benchlib.lab import MTU, TOOLS, BenchError, Lab, last_line, read_line, stop
 from benchlib.meter import Meter, kernel_memory, resident_memory
@@ -62,12 +61,17 @@ class Workload:
     cost_unit = ""
     mtu = MTU
     quick = True  # part of --quick
-    direction: Callable[[Peer], Ends] = operator.methodcaller("outward")
+    direction = "outward"  # which of Peer's methods tells the ends
     basis: "Workload | None" = None  # whose sample of native, in the same round, this one needs
 
     @property
     def name(self) -> str:
         return f"{self.group}: {self.label}"
+
+    @property
+    def forwarded(self) -> bool:
+        """Whether peers have to forward ports for it."""
+        return self.direction != "outward"
 
     def facts(self) -> WorkloadFacts:
         return WorkloadFacts(self.name, self.group, self.label, self.metrics, self.cost_unit)
@@ -94,7 +98,7 @@ class TcpBulk(Workload):
     metrics = (Metric("rate", "", "Gbit/s"),)
     cost_unit = "s/GB"
 
-    def __init__(self, way: str, streams: int, mtu: int, quick: bool) -> None:
+    def __init__(self, way: str, streams: int, mtu: int = MTU, quick: bool = False) -> None:
         self.group = f"TCP bulk, MTU {mtu}"
         self.label = f"{way}, {counted(streams, 'stream')}"
         self.mtu = mtu
@@ -123,7 +127,7 @@ class RoundTrip(Workload):
 
     def run(self, trial: Trial) -> Outcome:
         ends, tool = trial.ends, (TOOLS / "pingpong", self._protocol)
-        with trial.server(self._protocol, *tool, "serve", ends.address, ends.port):
+        with trial.server(self._protocol, *tool, "serve", ends.listen, ends.port):
             report = trial.ask(*tool, "ask", ends.address, ends.port, trial.seconds)
         times = {"p50": report["p50_us"], "p99": report["p99_us"], "p99.9": report["p999_us"]}
         lost = share(report["lost"], report["lost"] + report["count"])
@@ -141,7 +145,7 @@ class ConnectionRate(Workload):
 
     def run(self, trial: Trial) -> Outcome:
         ends, tool = trial.ends, TOOLS / "connrate"
-        with trial.server("tcp", tool, "serve", ends.address, ends.port):
+        with trial.server("tcp", tool, "serve", ends.listen, ends.port):
             report = trial.ask(tool, "ask", ends.address, ends.port, trial.seconds, self._threads)
         done, failed = report["done"], report["failed"]
         if not done:
@@ -160,7 +164,7 @@ class UdpFlood(Workload):
     metrics = (Metric("delivered", "delivered", "kpps"), SENT, LOST)
     cost_unit = "s/Mpkt"
 
-    def __init__(self, size: int, quick: bool) -> None:
+    def __init__(self, size: int, quick: bool = False) -> None:
         self.label = counted(size, "byte")
         self.size = size
         self.quick = quick
@@ -173,7 +177,7 @@ class UdpFlood(Workload):
         ends, tool = trial.ends, TOOLS / "udpflood"
         rate = self.rate(trial)
         pace = [] if rate is None else [f"{rate:.0f}"]
-        with trial.server("udp", tool, "sink", ends.address, ends.port,
+        with trial.server("udp", tool, "sink", ends.listen, ends.port,
                           stdout=subprocess.PIPE) as sink:
             sent = trial.ask(tool, "flood", ends.address, ends.port, self.size, trial.seconds,
                              *pace)
@@ -230,7 +234,7 @@ class HoldConnections(Workload):
 
     def run(self, trial: Trial) -> Outcome:
         ends, tool, peer = trial.ends, TOOLS / "manyconns", trial.peer
-        with trial.server("tcp", tool, "serve", ends.address, ends.port):
+        with trial.server("tcp", tool, "serve", ends.listen, ends.port):
             kernel, resident = kernel_memory(), resident_memory(peer.processes())
             client = trial.lab.start(ends.client, tool, "hold", ends.address, ends.port,
                                      self._count, HOLD_PATIENCE, stdin=subprocess.PIPE,
@@ -266,12 +270,49 @@ class HoldConnections(Workload):
         return report
 
 
+def transfers(label: str, way: str) -> dict[str, Workload]:
+    return {f"{label}, {counted(streams, 'stream')}": TcpBulk(way, streams) for streams in (1, 4)}
+
+
+def connections(*threads: int) -> dict[str, Workload]:
+    return {f"connections, {count} at a time": ConnectionRate(count) for count in threads}
+
+
+def datagrams() -> dict[str, Workload]:
+    floods = {f"UDP, {counted(size, 'byte')}": UdpFlood(size) for size in (18, 1400)}
+    return {"UDP echo": RoundTrip("udp"), **floods}
+
+
+def placed(direction: str, group: str, workloads: dict[str, Workload],
+           quick: Sequence[str]) -> list[Workload]:
+    """The same workloads in another direction, under these labels; the `quick` ones in --quick."""
+    for label, workload in workloads.items():
+        workload.direction, workload.group, workload.label = direction, group, label
+        workload.quick = label in quick
+    return list(workloads.values())
+
+
+def forwarded_workloads() -> list[Workload]:
+    """Those for which peers forward ports. Between loopbacks no frame is needed: a splice."""
+    to_namespace = {**transfers("TCP", "out"), "TCP echo": RoundTrip("tcp"),
+                    **connections(1, 4, 8), **datagrams()}
+    to_host = {**transfers("TCP", "out"), "TCP echo": RoundTrip("tcp"), **connections(4),
+               **datagrams()}
+    inward = {**transfers("TCP to the namespace", "out"),
+              **transfers("TCP from the namespace", "in"), "TCP echo": RoundTrip("tcp"),
+              **connections(4)}
+    return [*placed("to_namespace", "Splice, host to namespace", to_namespace,
+                    ("TCP, 1 stream", "connections, 4 at a time", "UDP, 1,400 bytes")),
+            *placed("to_host", "Splice, namespace to host", to_host, ("TCP, 1 stream",)),
+            *placed("inward", "Forwarded inbound", inward, ("TCP to the namespace, 1 stream",))]
+
+
 def all_workloads() -> list[Workload]:
     bulk = [TcpBulk(way, streams, mtu, quick=streams == 1 or (mtu == MTU and streams == 4))
             for mtu in (MTU, SMALL_MTU) for way in ("out", "in") for streams in (1, 4, 16)]
     floods = [UdpFlood(size, quick=size == 18) for size in (18, 1400, 8000)]
     return [*bulk, RoundTrip("tcp"), RoundTrip("udp"), ConnectionRate(1), ConnectionRate(8),
-            *floods, *map(UdpAtHalfRate, floods), HoldConnections(10000)]
+            *floods, *map(UdpAtHalfRate, floods), HoldConnections(10000), *forwarded_workloads()]
 
 
 def select(words: Sequence[str], quick: bool) -> list[Workload]:

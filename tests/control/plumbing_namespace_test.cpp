@@ -180,8 +180,10 @@ TEST(SpawnedCommand, BlockedAndIgnoredSignalsAreNotInherited) {
 
 TEST(TargetWatch, ProcessIsGoneWhenItEnds) {
     Sleeper sleeper;
+    DirectoryWatch directories;
     TargetWatch watch = TargetWatch::process(sleeper.pid());
-    TargetWatch by_path = TargetWatch::file("/proc/" + std::to_string(sleeper.pid()) + "/ns/net");
+    TargetWatch by_path =
+        TargetWatch::file("/proc/" + std::to_string(sleeper.pid()) + "/ns/net", directories);
     EXPECT_FALSE(watch.gone());
     EXPECT_FALSE(by_path.gone());
     sleeper.end();
@@ -189,32 +191,110 @@ TEST(TargetWatch, ProcessIsGoneWhenItEnds) {
     EXPECT_TRUE(watch.gone());
     EXPECT_TRUE(wait_readable(by_path.fd()));
     EXPECT_TRUE(by_path.gone());
+    EXPECT_EQ(directories.fd(), -1);
     EXPECT_THROW(TargetWatch::process(0x3fffffff), std::system_error);
+}
+
+/// Waits for news of the directories and takes them.
+bool wait_for_change(DirectoryWatch& directories) {
+    const bool changed = wait_readable(directories.fd());
+    directories.consume();
+    return changed;
 }
 
 TEST(TargetWatch, FileIsGoneWhenItIsDeletedButNotWhenANeighbourIs) {
     const Scratch scratch;
+    DirectoryWatch directories;
     std::ofstream(scratch / "ns") << "x";
     std::ofstream(scratch / "other") << "x";
-    TargetWatch watch = TargetWatch::file(scratch / "ns");
+    TargetWatch watch = TargetWatch::file(scratch / "ns", directories);
     EXPECT_FALSE(watch.gone());
     std::filesystem::remove(scratch / "other");
-    EXPECT_TRUE(wait_readable(watch.fd()));
+    EXPECT_TRUE(wait_for_change(directories));
     EXPECT_FALSE(watch.gone());
     std::filesystem::remove(scratch / "ns");
-    EXPECT_TRUE(wait_readable(watch.fd()));
+    EXPECT_TRUE(wait_for_change(directories));
     EXPECT_TRUE(watch.gone());
 }
 
 TEST(TargetWatch, FileIsGoneWhenAnotherTakesItsPlace) {
     const Scratch scratch;
+    DirectoryWatch directories;
     std::ofstream(scratch / "ns") << "x";
-    TargetWatch watch = TargetWatch::file(scratch / "ns");
+    TargetWatch watch = TargetWatch::file(scratch / "ns", directories);
     std::ofstream(scratch / "new") << "x";
     std::filesystem::rename(scratch / "new", scratch / "ns");
-    EXPECT_TRUE(wait_readable(watch.fd()));
+    EXPECT_TRUE(wait_for_change(directories));
     EXPECT_TRUE(watch.gone());
-    EXPECT_THROW(TargetWatch::file(scratch / "never"), std::system_error);
+    EXPECT_THROW(TargetWatch::file(scratch / "never", directories), std::system_error);
+}
+
+// More than a user has inotify instances.
+TEST(TargetWatch, HundredsOfFilesShareOneInstance) {
+    const Scratch scratch;
+    DirectoryWatch directories;
+    std::vector<TargetWatch> watches;
+    constexpr int files = 1000;
+    for (int i = 0; i < files; ++i) {
+        const std::string directory = scratch / std::to_string(i % 2);
+        std::filesystem::create_directories(directory);
+        std::ofstream(directory + "/" + std::to_string(i)) << "x";
+        watches.push_back(TargetWatch::file(directory + "/" + std::to_string(i), directories));
+    }
+    directories.consume();
+    std::filesystem::remove(scratch / "1/501");
+    EXPECT_TRUE(wait_for_change(directories));
+    for (size_t i = 0; i < files; ++i)
+        EXPECT_EQ(watches[i].gone(), i == 501) << i;
+}
+
+/// Watches as the kernel lists them in proc(5)'s fdinfo.
+size_t watched_directories(const DirectoryWatch& directories) {
+    const std::string info = read_file("/proc/self/fdinfo/" + std::to_string(directories.fd()));
+    size_t count = 0;
+    for (size_t at = 0; (at = info.find("inotify wd:", at)) != std::string::npos; ++at)
+        ++count;
+    return count;
+}
+
+TEST(DirectoryWatch, WatchesADirectoryAsLongAsSomebodyAsksForIt) {
+    const Scratch scratch;
+    std::filesystem::create_directory(scratch / "other");
+    DirectoryWatch directories;
+    DirectoryWatch::Handle first = directories.add(scratch / "."),
+                           second = directories.add(scratch / ""),
+                           other = directories.add(scratch / "other");
+    EXPECT_EQ(watched_directories(directories), 2u);
+    first.reset();
+    directories.consume();
+    std::ofstream(scratch / "new") << "x";
+    EXPECT_TRUE(wait_for_change(directories));
+    second.reset();
+    EXPECT_EQ(watched_directories(directories), 1u);
+    first = directories.add(scratch / "");
+    EXPECT_EQ(watched_directories(directories), 2u);
+    EXPECT_THROW(directories.add(scratch / "never"), std::system_error);
+}
+
+// As when a runner keeps its namespaces in a directory for each job.
+TEST(DirectoryWatch, DirectoryMayGoAndComeBack) {
+    const Scratch scratch;
+    const std::string directory = scratch / "job/";
+    std::filesystem::create_directory(directory);
+    std::ofstream(directory + "ns") << "x";
+    DirectoryWatch directories;
+    TargetWatch before = TargetWatch::file(directory + "ns", directories);
+    std::filesystem::remove_all(directory);
+    EXPECT_TRUE(wait_for_change(directories));
+    EXPECT_TRUE(before.gone());
+    std::filesystem::create_directory(directory);
+    std::ofstream(directory + "ns") << "x";
+    TargetWatch again = TargetWatch::file(directory + "ns", directories);
+    EXPECT_FALSE(again.gone());
+    directories.consume();
+    std::filesystem::remove(directory + "ns");
+    EXPECT_TRUE(wait_for_change(directories));
+    EXPECT_TRUE(again.gone());
 }
 
 }  // namespace

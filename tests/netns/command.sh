@@ -20,6 +20,11 @@ shows_addresses() {
     grep -Eq '^eth0' <<<"$out"
 }
 
+descriptor_limit() {
+    ulimit -Sn 1000
+    expect 1000 "$(run -- sh -c 'ulimit -Sn' 2>/dev/null)"
+}
+
 prints_only_the_command() { expect hello "$(run -- echo hello 2>/dev/null)"; }
 
 passes_input() { expect HELLO "$(echo hello | run -- tr a-z A-Z 2>/dev/null)"; }
@@ -40,6 +45,7 @@ term_ends_it() {
 lab_up
 check "addresses inside" shows_addresses
 check "output is the command's alone" prints_only_the_command
+check "the command's limit of descriptors is the caller's" descriptor_limit
 check "input reaches the command" passes_input
 check "IPv4 works at the command's start" pings "$WORLD4"
 check "IPv6 works at the command's start" pings "$WORLD6"
