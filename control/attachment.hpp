@@ -1,4 +1,15 @@
 // One namespace, connected: its link, its place in the dataplane, and the watch over its end.
+//
+// What an idle one costs, measured with 200 in one daemon, `auto` ports both ways and 64 MiB of
+// UMEM (Linux 6.18, 2 cores): 13 file descriptors; 0.25 MB here, most of it rings; 2.2 MB in the
+// kernel, 128 bytes for each chunk of the UMEM because each socket that shares it has a pool of its
+// own (0.7 MB with 16 MiB). CPU time: see listening_ports.hpp; the worker uses 0.3 ms each second.
+//
+// Connecting one takes 10 ms on average with 200, 24 with 40. That is time in the kernel: bind(2)
+// of the AF_XDP socket clears that pool, 5 ms; and attaching the XDP program waits 10 ms for RCU,
+// once more when it is detached, but only for the first 48 programs of the machine
+// (bpf_dispatcher_change_prog() in kernel/bpf/dispatcher.c). Threads that enter namespaces take
+// well below 1 ms together.
 #pragma once
 
 #include <memory>

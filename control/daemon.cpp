@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <system_error>
 
 #include "control/statistics.hpp"
@@ -94,8 +95,9 @@ Daemon::Daemon(const Options& options)
     set_period(rekey_timer_, dataplane.hash_rekey);
     follow_timer_ = periodic_timer();
     raise_descriptor_limit();
+    const HostView host = read_host();
     for (const NamespaceConfig& ns : options_.config.namespaces)
-        attach(ns);
+        attach(ns, host);
     reserve_ports();
     for (const auto& [name, attachment] : attachments_)
         start_forwarding(*attachment);
@@ -126,10 +128,10 @@ core::PortId Daemon::free_id() const {
     }
 }
 
-Attachment& Daemon::attach(const NamespaceConfig& config) {
+Attachment& Daemon::attach(const NamespaceConfig& config, const HostView& host) {
     const Plumbing plumbing{private_netns_, *umem_,       *dataplane_,
                             host_side_,     directories_, options_.config.namespaces.size()};
-    auto attachment = std::make_unique<Attachment>(plumbing, config, free_id(), read_host());
+    auto attachment = std::make_unique<Attachment>(plumbing, config, free_id(), host);
     return *(attachments_[config.name] = std::move(attachment));
 }
 
@@ -308,10 +310,12 @@ void Daemon::detach_changed(const Config& next, bool host_changed) {
 
 std::vector<Attachment*> Daemon::attach_added(const Config& next) {
     std::vector<Attachment*> added;
+    std::optional<HostView> host;
     for (const NamespaceConfig& ns : next.namespaces) {
         if (attachments_.contains(ns.name)) continue;
         try {
-            added.push_back(&attach(ns));
+            if (!host) host = read_host();
+            added.push_back(&attach(ns, *host));
         } catch (const std::exception& e) {
             spdlog::error("{}: {}", ns.name, e.what());
         }

@@ -28,7 +28,7 @@ class Daemon {
   private:
     using Attachments = std::map<std::string, std::unique_ptr<Attachment>>;
 
-    Attachment& attach(const NamespaceConfig& config);
+    Attachment& attach(const NamespaceConfig& config, const HostView& host);
     void start_forwarding(Attachment& attachment);
     void detach(Attachments::iterator it);
     void reserve_ports();

@@ -18,8 +18,6 @@ namespace pasta::host {
 namespace {
 
 constexpr int socket_flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
-/// Room for bursts of datagrams while the worker is busy elsewhere.
-constexpr int receive_buffer = 1 << 20;
 
 int family_of(const wire::IpAddress& address) {
     return address.is_v4() ? AF_INET : AF_INET6;
@@ -41,8 +39,7 @@ void set_up(int fd, bool v4) {
         set_option(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
         set_option(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
     }
-    if (!set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, receive_buffer))
-        set_option(fd, SOL_SOCKET, SO_RCVBUF, receive_buffer);
+    set_receive_buffer(fd, udp_receive_buffer);
 }
 
 bool bind_port(int fd, const wire::IpAddress& like, uint16_t port) {

@@ -57,14 +57,13 @@ bool at_eof(int fd) {
 /// near. Peers further away keep the kernel's own choice.
 void bound_receive_queue(int fd) {
     constexpr uint32_t near_us = 250;
-    constexpr int room = 512 << 10;  // the kernel doubles it for its own needs
+    constexpr int room = 512 << 10;
     tcp_info info{};
     socklen_t size = sizeof info;
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return;
     if (size < offsetof(tcp_info, tcpi_min_rtt) + sizeof info.tcpi_min_rtt) return;
     if (info.tcpi_min_rtt >= near_us) return;
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room) != 0)
-        set_option(fd, SOL_SOCKET, SO_RCVBUF, room);
+    set_receive_buffer(fd, room);
 }
 
 }  // namespace

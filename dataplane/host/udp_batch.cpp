@@ -65,6 +65,7 @@ bool set_up_udp_listener(int fd) {
     set_option(fd, IPPROTO_IP, IP_RECVTOS, 1);
     if (v6) set_option(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
     if (v6) set_option(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+    set_receive_buffer(fd, udp_receive_buffer);
     return told && set_option(fd, IPPROTO_UDP, UDP_GRO, 1);
 }
 

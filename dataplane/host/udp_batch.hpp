@@ -34,7 +34,8 @@ struct UdpBurst {
 };
 
 /// Asks a listening UDP socket, of either family or both, for what UdpReader tells: local
-/// addresses, TTL and TOS, and bursts (UDP_GRO, udp(7)). False when the kernel refuses.
+/// addresses, TTL and TOS, and bursts (UDP_GRO, udp(7)), for which it gets room. False when the
+/// kernel refuses.
 bool set_up_udp_listener(int fd);
 
 /// Receives with recvmmsg(2).

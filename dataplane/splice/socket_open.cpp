@@ -18,9 +18,6 @@ using host::SocketAddress;
 
 namespace {
 
-/// Room for bursts of datagrams while the worker is busy elsewhere.
-constexpr int udp_receive_buffer = 1 << 20;
-
 /// A socket whose source were its target would become its own peer.
 void bind_source(int fd, const Endpoint& client, const Endpoint& target) {
     const SocketAddress exact(client.address, client.port), any_port(client.address, 0);
@@ -84,8 +81,7 @@ int open_udp(NamespaceSockets& sockets, const Destination& to, const Endpoint& c
     const int fd = sockets.open(to, SOCK_DGRAM);
     if (fd < 0) return fd;
     set_option(fd, IPPROTO_UDP, UDP_GRO, 1);
-    if (!set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, udp_receive_buffer))
-        set_option(fd, SOL_SOCKET, SO_RCVBUF, udp_receive_buffer);
+    host::set_receive_buffer(fd, host::udp_receive_buffer);
     bind_source(fd, client, to.target);
     const SocketAddress target(to.target.address, to.target.port);
     if (connect(fd, target.get(), target.size()) != 0) return failed(fd, errno);

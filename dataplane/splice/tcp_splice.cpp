@@ -163,7 +163,7 @@ size_t TcpSplice::copy(TcpStream& stream, TcpEnd& from, TcpEnd& to) {
     return taken;
 }
 
-size_t TcpSplice::fill(TcpStream& stream, const TcpEnd& from) {
+size_t TcpSplice::fill(TcpStream& stream, TcpEnd& from) {
     if (!from.readable) return 0;
     if (!stream.pipe) stream.pipe = pipes_.take();
     if (!stream.pipe) {
@@ -174,6 +174,8 @@ size_t TcpSplice::fill(TcpStream& stream, const TcpEnd& from) {
     const ssize_t n =
         ::splice(from.fd, nullptr, stream.pipe.write_end, nullptr,
                  stream.pipe.capacity - stream.in_pipe, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    // A RST is told once: recv(2) would take it for an end now.
+    from.broken |= n < 0 && errno != EAGAIN;
     if (n <= 0) return 0;
     stream.in_pipe += static_cast<size_t>(n);
     return static_cast<size_t>(n);

@@ -82,7 +82,7 @@ class TcpSplice {
     bool finish_connect(TcpPair& pair);
     size_t relay(TcpStream& stream, TcpEnd& from, TcpEnd& to);
     size_t copy(TcpStream& stream, TcpEnd& from, TcpEnd& to);
-    size_t fill(TcpStream& stream, const TcpEnd& from);
+    size_t fill(TcpStream& stream, TcpEnd& from);
     size_t drain(TcpStream& stream, TcpEnd& to);
     void settle(TcpStream& stream, TcpEnd& to);
     void count(const TcpPair& pair, size_t to_target, size_t to_client);

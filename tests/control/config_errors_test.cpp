@@ -53,9 +53,9 @@ TEST(ConfigErrors, Structure) {
         {"namespaces: []\nhost:",
          "2: host: an empty value is not allowed (a map with keys interface)"},
         {"namespaces: []\n---\nnamespaces: []\n",
-         "3: a second document, or a bracket too many (one document)"},
+         "2: a second document, or a bracket too many (one document)"},
         {",\n", "1: a second document, or a bracket too many (one document)"},
-        {"namespaces: []\n}\n", "2: a second document, or a bracket too many (one document)"},
+        {"namespaces: []\n}\n", "2: illegal flow end (YAML)"},
         {"namespaces: []\n[a]: b", "2: a key is not a word (keys are words)"},
     });
 }

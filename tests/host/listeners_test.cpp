@@ -304,6 +304,17 @@ TEST_F(ListenersTest, udp_datagrams_between_loopbacks_go_another_way) {
     EXPECT_EQ(between_loopbacks, (std::vector<size_t>{10, 30, 0}));
 }
 
+// Those between loopbacks have no socket of their own to come to.
+TEST_F(ListenersTest, udp_burst_waits_in_the_listener_while_the_worker_is_busy) {
+    const auto server = listener(wire::protocol_udp, any4);
+    const auto local = client(SOCK_DGRAM, core::loopback4, {core::loopback4, server->local().port});
+    for (int i = 0; i < 60; ++i)
+        local->send(pattern(16000));
+    for (int i = 0; i < 50 && between_loopbacks.size() < 60; ++i)
+        turn(100 * core::millisecond);
+    EXPECT_EQ(between_loopbacks, std::vector<size_t>(60, 16000));
+}
+
 // The listener's address: one, all of a family, all of both.
 class UdpListenerAt : public ListenersTest, public ::testing::WithParamInterface<const char*> {
   protected:

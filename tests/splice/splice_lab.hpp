@@ -159,12 +159,15 @@ class Lab {
         return true;
     }
 
-    void turn() {
-        for (const auto& event : poller_.wait(0))
+    /// Errors not being seen is as if they came right after the events were fetched.
+    void turn(bool errors_seen = true) {
+        for (auto event : poller_.wait(0)) {
+            event.ready.error &= errors_seen;
             if (event.flow.kind() == core::FlowKind::splice_udp)
                 udp().on_ready(event.flow, event.ready, now);
             else
                 tcp().on_ready(event.flow, event.ready);
+        }
         tcp().run();
         udp().run(now);
     }

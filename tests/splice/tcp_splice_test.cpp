@@ -215,6 +215,19 @@ TEST_P(TcpSpliceTest, ResetByServerReachesTheClient) {
     EXPECT_TRUE(got == answer) << "what came before the RST";
 }
 
+TEST_P(TcpSpliceTest, ResetAmidBulkDataIsNoEnd) {
+    open();
+    const Bytes answer = pattern(200000, 12);
+    size_t sent = 0;
+    send_some(server_, answer, sent);
+    server_.reset();
+    lab_->turn(false);
+    Bytes got;
+    EXPECT_EQ(wait_end(client_, got), Heard::reset);
+    EXPECT_GT(got.size(), TcpSplice::small);
+    EXPECT_EQ(counters().splice_tcp_reset.value(), 1U);
+}
+
 TEST_P(TcpSpliceTest, ResetPassesBlockedData) {
     open();
     fill(client_, pattern(64 << 20, 8));
