@@ -16,6 +16,9 @@ DESCRIPTORS = 65536  # that a process in the lab may have, where root may allow 
 MTU = 65520  # the largest that all peers can
 # A connection's slow-start threshold must not be what an earlier one of another peer left behind.
 FAIR = ("net.ipv4.tcp_no_metrics_save=1",)
+# Ends with this program, also when that is killed: in the namespaces that peers make themselves
+# nobody else would look for it. Not passed on to another user.
+TIED = ("setpriv", "--pdeathsig", "TERM")
 
 
 class BenchError(Exception):
@@ -107,7 +110,7 @@ class Lab:
         """A process in the background. What it says goes to `log`, a file in the lab's directory;
         with `stdout` only what it says on standard error."""
         with open(self.directory / log, "w", encoding="utf-8") as out:
-            return subprocess.Popen([*prefix, *map(str, command)], stdin=stdin,
+            return subprocess.Popen([*TIED, *prefix, *map(str, command)], stdin=stdin,
                                     stdout=out if stdout is None else stdout, stderr=out, text=True)
 
     def log(self, name: str) -> str:
@@ -130,7 +133,7 @@ class Lab:
     @staticmethod
     def run(prefix: Sequence[str], *command: object, seconds: float) -> str:
         """Runs to the end and returns standard output; BenchError on failure or after `seconds`."""
-        words = [*prefix, *map(str, command)]
+        words = [*TIED, *prefix, *map(str, command)]
         name = pathlib.Path(str(command[0])).name
         try:
             done = subprocess.run(words, capture_output=True, text=True, timeout=seconds)

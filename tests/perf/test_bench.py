@@ -21,38 +21,66 @@ class Bench(unittest.TestCase):
         self.lab = f"benchtest-{os.getpid()}-{self._testMethodName[5:9]}"
         self.environment = {**os.environ, "LAB": self.lab, "TMPDIR": str(self.directory)}
 
-    def command(self, *arguments: str) -> list[str]:
-        return [str(ROOT / "perf/bench"), "--peers", "pasta-xdp,native", "--seconds", "0.3",
-                "--json", f"{self.directory}/out.json", "--html", f"{self.directory}/out.html",
-                *arguments]
+    def command(self, peers: str, *arguments: str) -> list[str]:
+        return [str(ROOT / "perf/bench"), "--peers", peers, "--seconds", "0.3", "--json",
+                f"{self.directory}/out.json", "--html", f"{self.directory}/out.html", *arguments]
 
     def left_behind(self) -> list[str]:
         namespaces = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True).stdout
         return [*(line for line in namespaces.splitlines() if self.lab in line),
-                *(path.name for path in self.directory.iterdir() if self.lab in path.name)]
+                *(path.name for path in self.directory.iterdir() if self.lab in path.name),
+                *self.processes()]
+
+    def processes(self) -> list[str]:
+        """All that the benchmark started, however deep: they have its environment."""
+        found = []
+        for entry in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                if f"LAB={self.lab}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append((entry / "cmdline").read_text().replace("\0", " "))
+            except OSError:
+                continue  # ended meanwhile
+        return found
+
+    def measured(self, peers: str, *words: str) -> tuple[dict, str]:
+        """The file and the table of a run that succeeded and left nothing behind."""
+        only = [argument for word in words for argument in ("--only", word)]
+        done = subprocess.run(self.command(peers, "--quick", *only), env=self.environment,
+                              capture_output=True, text=True, timeout=PATIENCE)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.left_behind(), [])
+        return json.loads((self.directory / "out.json").read_text(encoding="utf-8")), done.stdout
 
     def test_measures_and_writes(self) -> None:
-        done = subprocess.run(
-            self.command("--quick", "--only", "round trip", "--only", "8 threads",
-                         "--only", "half of native's rate: 18"),
-            env=self.environment, capture_output=True, text=True, timeout=PATIENCE)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        written = json.loads((self.directory / "out.json").read_text(encoding="utf-8"))
-        self.assertEqual(len(written["samples"]), 5)
+        written, said = self.measured("pasta-xdp,native", "round trip", "8 threads",
+                                      "half of native's rate: 18", "4 at a time")
+        self.assertEqual(len(written["samples"]), 8)
         for workload, peers in written["samples"].items():
             self.assertEqual(sorted(peers), ["native", "pasta-xdp"], workload)
         self.assertIn("</html>", (self.directory / "out.html").read_text(encoding="utf-8"))
-        self.assertIn("UDP at half of native's rate", done.stdout)
-        self.assertEqual(self.left_behind(), [])
+        self.assertIn("UDP at half of native's rate", said)
 
-    def interrupted(self, how: signal.Signals) -> int:
+    def test_peers_forward_ports_where_they_can(self) -> None:
+        written, _said = self.measured("native,pasta,slirp4netns,rootlesskit", "4 at a time",
+                                       "host to namespace: UDP echo")
+        self.assertEqual(written["failures"], [])
+        peers = {workload: sorted(samples) for workload, samples in written["samples"].items()}
+        everywhere = ["native", "pasta", "rootlesskit"]
+        self.assertEqual(peers, {
+            "Splice, host to namespace: connections, 4 at a time": everywhere,
+            "Splice, host to namespace: UDP echo": everywhere,
+            "Splice, namespace to host: connections, 4 at a time": ["native", "pasta"],
+            "Forwarded inbound: connections, 4 at a time": everywhere})
+
+    def interrupted(self, how: signal.Signals, peer: str = "pasta-xdp",
+                    word: str = "round trip: tcp") -> int:
         """Starts a measurement, sends it a signal, and waits until nothing is left of it."""
-        process = subprocess.Popen(self.command("--seconds", "30", "--only", "round trip: tcp"),
+        process = subprocess.Popen(self.command(peer, "--seconds", "30", "--only", word),
                                    env=self.environment, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.PIPE, text=True)
         with process:
             for line in process.stderr:
-                if "pasta-xdp, MTU" in line or "native, MTU" in line:
+                if f"{peer}, MTU" in line:
                     break
             time.sleep(0.5)  # into the measurement: any moment will do
             self.assertNotEqual(self.left_behind(), [], "it had not begun")
@@ -70,6 +98,11 @@ class Bench(unittest.TestCase):
 
     def test_kill_leaves_nothing(self) -> None:
         self.assertEqual(self.interrupted(signal.SIGKILL), -signal.SIGKILL)
+
+    def test_kill_ends_what_made_its_own_namespaces(self) -> None:
+        for peer in ("pasta", "rootlesskit"):
+            status = self.interrupted(signal.SIGKILL, peer, "inbound: TCP echo")
+            self.assertEqual(status, -signal.SIGKILL, peer)
 
     def test_interrupt_leaves_nothing(self) -> None:
         self.assertEqual(self.interrupted(signal.SIGINT), 130)

@@ -4,8 +4,10 @@ import pathlib
 import tempfile
 import unittest
 
+from benchlib.choices import DEFAULT_NAMES, KINDS, choose, parse_peer
 from benchlib.lab import BenchError
-from benchlib.peers import Native, Pasta, PastaXdp, Slirp4netns, choose, parse_counters, parse_peer
+from benchlib.peers import (PORTS, TO_HOST, TO_NAMESPACE, Native, Pasta, PastaXdp, Peer, RootlessKit,
+                            Slirp4netns, parse_counters, port_range)
 from benchlib.results import Failure
 from benchlib.session import Session
 from benchlib.workloads import all_workloads, select
@@ -17,6 +19,9 @@ drop_no_chunk                              0  frames that could not be made beca
 xdp_rx_dropped                             3  struct xdp_statistics: other reasons
 link_rx_frames                          1000  frames taken from links
 """
+
+
+FORWARDED = {"Splice, host to namespace", "Splice, namespace to host", "Forwarded inbound"}
 
 
 class Workloads(unittest.TestCase):
@@ -38,6 +43,24 @@ class Workloads(unittest.TestCase):
     def test_quick_leaves_out_some_unless_asked_for(self) -> None:
         self.assertLess(len(select([], True)), len(select([], False)))
         self.assertEqual(len(select(["open connections"], True)), 1)
+        quick = {workload.group for workload in select([], True)}
+        self.assertEqual(quick & FORWARDED, FORWARDED)
+
+    def test_directions_are_methods_of_peers_and_measured(self) -> None:
+        every = {workload.direction for workload in all_workloads()}
+        self.assertEqual(every, set(Peer.directions))
+        for kind in KINDS:
+            self.assertLessEqual(set(kind.directions), every)
+            for direction in kind.directions:
+                self.assertTrue(callable(getattr(kind, direction)), direction)
+
+    def test_ports_are_forwarded_for_what_needs_them_alone(self) -> None:
+        groups = {workload.group for workload in all_workloads() if workload.forwarded}
+        self.assertEqual(groups, FORWARDED)
+
+    def test_the_ports_of_directions_do_not_overlap(self) -> None:
+        self.assertGreaterEqual(abs(TO_HOST - TO_NAMESPACE), PORTS)
+        self.assertEqual(port_range(80), f"80-{80 + PORTS - 1}")
 
 
 class Peers(unittest.TestCase):
@@ -55,6 +78,8 @@ class Peers(unittest.TestCase):
     def test_the_kind_is_told_by_the_name_or_by_help(self) -> None:
         for name, says, kind in (("pasta", "", Pasta), ("pasta.avx2", "", Pasta),
                                  ("pasta-xdp", "", PastaXdp), ("slirp4netns-1.3", "", Slirp4netns),
+                                 ("rootlesskit", "", RootlessKit),
+                                 ("kit", "RootlessKit: --net=slirp4netns", RootlessKit),
                                  ("new", "namespaces over AF_XDP", PastaXdp),
                                  ("old", "usage: slirp4netns", Slirp4netns)):
             choice = parse_peer(f"other={self.program(name, says)}")
@@ -70,7 +95,7 @@ class Peers(unittest.TestCase):
         added = [f"build2={self.program('pasta-xdp')}"]
         self.assertEqual([choice.name for choice in choose("build2,native", added)],
                          ["native", "build2"])
-        self.assertEqual(len(choose("", added)), 5)
+        self.assertEqual(len(choose("", added)), len(DEFAULT_NAMES) + 1)
         for wanted in ("nobody", "native,,pasta"):
             with self.assertRaises(BenchError):
                 choose(wanted, [])
@@ -87,6 +112,16 @@ class Rounds(unittest.TestCase):
         orders = [[choice.name for choice in session._order(number)] for number in range(3)]
         self.assertEqual({order[0] for order in orders}, {Native.kind})
         self.assertEqual({order[1] for order in orders}, {"pasta-xdp", "pasta", "slirp4netns"})
+
+    def test_peers_do_what_they_have_a_direction_for(self) -> None:
+        session = Session(select(["echo", "8 threads", "1500: in, 1 "], False), choose("", []), 1, 1)
+        found = {choice.name: [(str(setting), len(group)) for setting, group in
+                               session._groups(choice)] for choice in session.choices}
+        outward = [("MTU 65520", 1), ("MTU 1500", 1)]
+        self.assertEqual(found["slirp4netns"], outward)
+        self.assertEqual(found["rootlesskit"], [("MTU 65520, ports", 3)])
+        for name in ("native", "pasta-xdp", "pasta"):
+            self.assertEqual(found[name], [*outward, ("MTU 65520, ports", 5)], name)
 
     def test_only_pasta_xdp_has_to_complete(self) -> None:
         session = Session(select(["8 threads"], False), choose("", []), 1, 1.0)
