@@ -94,6 +94,7 @@ class Simulation final : public SimHost, public TcpConversation::Network {
     unsigned rekeying_ = 0;  ///< shards that still have the old secret
     std::string complaint_;
     Summary summary_;
+    bool guest_reported_ = false;  ///< sent an ICMP error
 };
 
 }  // namespace pasta::sim
