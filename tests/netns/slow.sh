@@ -5,7 +5,7 @@
 set -euo pipefail
 . "$(dirname "$0")/lab.sh"
 
-STOP_SECONDS=${STOP_SECONDS:-20}
+STOP_SECONDS=${STOP_SECONDS:-10}
 RATE=1000000
 MAX_GROWTH_KIB=16384
 

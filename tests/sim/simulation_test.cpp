@@ -13,7 +13,7 @@ namespace pasta::sim {
 namespace {
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr uint64_t fixed_seeds = 60;  // so slow that all would take minutes
+constexpr uint64_t fixed_seeds = 30;  // so slow that all would take minutes
 #else
 constexpr uint64_t fixed_seeds = 200;
 #endif
