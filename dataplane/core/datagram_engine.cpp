@@ -26,10 +26,6 @@ bool is_forwardable(const DatagramError& error) {
            error.type == wire::icmpv4::parameter_problem;
 }
 
-bool is_exhaustion(int error) {
-    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
-
 /// The first datagram of a queue without the others, not owned.
 Chain first_datagram(ChunkArena& arena, const DatagramQueue& queue) {
     Chain first;

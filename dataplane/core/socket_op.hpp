@@ -2,6 +2,7 @@
 // the engine each result through its on_* functions; the engine itself makes no system call.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 #include <vector>
 
@@ -67,6 +68,11 @@ class SocketOps {
     size_t head_ = 0;
     size_t size_ = 0;
 };
+
+/// Whether an errno tells that this process or machine has run out of something.
+inline bool is_exhaustion(int error) {
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
 
 /// Readiness of a host socket, as epoll reports it.
 struct Readiness {

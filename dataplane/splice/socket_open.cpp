@@ -67,16 +67,6 @@ void set_up_tcp(int fd) {
     set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);  // an end that vanished is noticed in the end
 }
 
-void close_with_reset(int fd) {
-    const linger abort{1, 0};
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
-    close(fd);
-}
-
-bool is_exhaustion(int error) {
-    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
-}
-
 int open_udp(NamespaceSockets& sockets, const Destination& to, const Endpoint& client) {
     const int fd = sockets.open(to, SOCK_DGRAM);
     if (fd < 0) return fd;

@@ -17,12 +17,6 @@ int connect_result(int fd, const Endpoint& target);
 /// sockets accepted from it.
 void set_up_tcp(int fd);
 
-/// close(2) so that the peer gets a RST.
-void close_with_reset(int fd);
-
-/// Whether an errno means that this process or machine has run out of something.
-bool is_exhaustion(int error);
-
 /// Opens a connected UDP socket at the destination, with the client's exact address, and its port
 /// where that is free. The descriptor, or a negated errno.
 int open_udp(NamespaceSockets& sockets, const Destination& to, const Endpoint& client);

@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 
+#include "dataplane/host/socket_option.hpp"
 #include "dataplane/splice/socket_open.hpp"
 
 namespace pasta::splice {
@@ -33,8 +34,8 @@ void TcpSplice::start(int client, const Endpoint& from, const Destination& to) {
     TcpPair* pair = pairs_.create();
     const int target = pair != nullptr ? open_tcp(sockets_, to, from) : -ENOMEM;
     if (target < 0) {
-        ++(is_exhaustion(-target) ? counters_.splice_exhausted : counters_.splice_tcp_failed);
-        close_with_reset(client);
+        ++(core::is_exhaustion(-target) ? counters_.splice_exhausted : counters_.splice_tcp_failed);
+        host::close_with_reset(client);
         if (pair != nullptr) pairs_.destroy(*pair);
         return;
     }
@@ -224,8 +225,8 @@ void TcpSplice::finish(TcpPair& pair) {
 
 void TcpSplice::abort(TcpPair& pair, core::Counter& reason) {
     ++reason;
-    close_with_reset(pair.client.fd);
-    close_with_reset(pair.target.fd);
+    host::close_with_reset(pair.client.fd);
+    host::close_with_reset(pair.target.fd);
     destroy(pair);
 }
 

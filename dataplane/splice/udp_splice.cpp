@@ -94,7 +94,7 @@ UdpFlow* UdpSplice::create(const core::FlowKey& key, const UdpListener& listener
     const int fd = open_udp(sockets_, to, flow->client);
     if (fd < 0 || !poller_.add(fd, flow->id)) {
         if (fd >= 0) ::close(fd);
-        if (fd >= 0 || is_exhaustion(-fd)) ++counters_.splice_exhausted;
+        if (fd >= 0 || core::is_exhaustion(-fd)) ++counters_.splice_exhausted;
         flows_.destroy(*flow);
         return nullptr;
     }

@@ -72,7 +72,7 @@ class Sock {
     }
     int get() const { return fd_; }
     explicit operator bool() const { return fd_ >= 0; }
-    void reset() { close_with_reset(std::exchange(fd_, -1)); }
+    void reset() { host::close_with_reset(std::exchange(fd_, -1)); }
     Endpoint local() const { return name(getsockname); }
     Endpoint peer() const { return name(getpeername); }
 
