@@ -1,5 +1,7 @@
 // Clients of listeners: from the shard that met them to the one that serves them.
 
+#include <fcntl.h>
+
 #include <cerrno>
 #include <system_error>
 
@@ -131,6 +133,13 @@ void Shard::listen(host::ListenerId id, const host::ListenerConfig& config, int 
     if (config.protocol == wire::protocol_udp && !first) return;
     if (!listeners_.add(id, config, socket))
         throw std::system_error(errno, std::generic_category(), "cannot watch a listener");
+}
+
+void Shard::join(core::PortId id, int netns) {
+    if (engine_.context().port(id) == nullptr) return;
+    const int own = fcntl(netns, F_DUPFD_CLOEXEC, 0);
+    if (own < 0) throw std::system_error(errno, std::generic_category(), "cannot keep a namespace");
+    splice_.attach(id, own);
 }
 
 void Shard::unlisten(host::ListenerId id, int socket) {

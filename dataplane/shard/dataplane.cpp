@@ -1,6 +1,5 @@
 #include "dataplane/shard/dataplane.hpp"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -138,12 +137,8 @@ io::PortStatistics Dataplane::detach(core::PortId id) {
 }
 
 void Dataplane::join(core::PortId id, int netns) {
-    for (auto& worker : workers_) {
-        const int own = fcntl(netns, F_DUPFD_CLOEXEC, 0);
-        if (own < 0)
-            throw std::system_error(errno, std::generic_category(), "cannot keep a namespace");
-        in_worker(*worker, [&](Shard& shard) { shard.join(id, own); });
-    }
+    for (auto& worker : workers_)
+        in_worker(*worker, [&](Shard& shard) { shard.join(id, netns); });
 }
 
 host::ListenerId Dataplane::listen(const host::ListenerConfig& config, io::UniqueFd socket) {

@@ -91,8 +91,9 @@ class Shard {
     /// stays open until unlisten(). Throws std::system_error.
     void listen(host::ListenerId id, const host::ListenerConfig& config, int socket);
     void unlisten(host::ListenerId id, int socket);
-    /// Takes over a descriptor of a namespace's netns, to connect to its loopback.
-    void join(core::PortId id, int netns) { splice_.attach(id, netns); }
+    /// Keeps a copy of a netns, if the namespace is one of this shard's, to connect to its
+    /// loopback. Throws std::system_error.
+    void join(core::PortId id, int netns);
     /// A new secret for the choice of flows' owners.
     void rekey(const core::SipKey& flow_hash);
     core::Engine& engine() { return engine_; }
