@@ -2,6 +2,7 @@
 """How connections of port rules are used and how they end, seen from both sides. Runs with the
 daemon that has the rules of forward_table.py and prints a line for each test."""
 
+import functools
 import itertools
 import socket
 import struct
@@ -10,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 from places import (JOB, PATIENCE, V4, V6, Way, Wrong, connect, error_name, expect, frames, listen,
-                    splice, splice_to_host)
+                    run_tests, splice, splice_to_host)
 
 AMOUNT = 3_000_000
 
@@ -122,20 +123,15 @@ def run(test: Callable[[socket.socket, socket.socket], None], way: Way, swapped:
 
 
 def main() -> int:
-    failed = 0
-    tests = (interactive, half_close, resets_while_sending, resets_while_receiving,
+    kinds = (interactive, half_close, resets_while_sending, resets_while_receiving,
              resets_when_idle)
+    tests = []
     for way, family in itertools.product((frames, splice, splice_to_host), (V4, V6)):
-        for test, swapped in itertools.product(tests, (False, True)):
+        for test, swapped in itertools.product(kinds, (False, True)):
             name = (f"{'IPv4' if family == V4 else 'IPv6'}, {way(family).name}, "
                     f"{'server' if swapped else 'client'} {test.__name__.replace('_', ' ')}")
-            try:
-                run(test, way(family), swapped)
-                print(f"ok {name}", flush=True)
-            except Wrong as wrong:
-                failed += 1
-                print(f"not ok {name}\n    {wrong}", flush=True)
-    return min(failed, 1)
+            tests.append((name, functools.partial(run, test, way(family), swapped)))
+    return run_tests(tests)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ SHA-256 of what came back, the server that of what it saw, and whom it saw.
 """
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import math
@@ -22,7 +23,7 @@ from typing import Any
 
 from places import (ANY, GATEWAY4, GATEWAY6, HOST, HOST4, HOST6, JOB, LOOPBACK, PATIENCE, TCP, UDP,
                     V4, V6, WORLD, Way, Wrong, error_name, expect, frames, listen, open_socket,
-                    splice, splice_to_host)
+                    run_tests, splice, splice_to_host)
 
 PROTOCOLS = {TCP: "TCP", UDP: "UDP"}
 FAMILIES = {V4: "IPv4", V6: "IPv6"}
@@ -306,17 +307,8 @@ def main() -> int:
     tests = [(each.name, run_row, (each,)) for each in table()]
     tests += [(name, run_refusal, tuple(rest)) for name, *rest in refusals()]
     wanted = sys.argv[2] if len(sys.argv) > 2 else ""
-    failed = 0
-    for name, test, arguments in tests:
-        if wanted not in name:
-            continue
-        try:
-            test(*arguments)
-            print(f"ok {name}", flush=True)
-        except Wrong as wrong:
-            failed += 1
-            print(f"not ok {name}\n    {wrong}", flush=True)
-    return min(failed, 1)
+    return run_tests((name, functools.partial(test, *arguments))
+                     for name, test, arguments in tests if wanted in name)
 
 
 if __name__ == "__main__":

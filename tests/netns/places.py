@@ -4,7 +4,7 @@ import ctypes
 import errno
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -26,6 +26,19 @@ PATIENCE = 10.0  # seconds after which a test gives up
 
 class Wrong(Exception):
     """What a test saw instead of what it expects."""
+
+
+def run_tests(tests: Iterable[tuple[str, Callable[[], object]]]) -> int:
+    """Runs each by its name and prints a line for it; the exit status."""
+    failed = 0
+    for name, test in tests:
+        try:
+            test()
+            print(f"ok {name}", flush=True)
+        except Wrong as wrong:
+            failed = 1
+            print(f"not ok {name}\n    {wrong}", flush=True)
+    return failed
 
 
 def _enter(descriptor: int) -> None:

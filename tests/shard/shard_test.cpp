@@ -55,6 +55,23 @@ class ShardTest : public ::testing::Test, protected test::GuestPlayer {
     std::vector<std::unique_ptr<Shard>> shards;
 };
 
+// What a polling worker rests after, and what it does not rest after.
+TEST_F(ShardTest, a_turn_tells_little_from_much_and_from_unfinished) {
+    start(1);
+    const auto after = [&](int frames) {
+        for (int i = 0; i < frames; ++i)
+            links[0]->send(test::arp_request());
+        return shards[0]->run_once(monotonic_now(), 0);
+    };
+    EXPECT_EQ(after(0), Turn::idle);
+    EXPECT_EQ(after(1), Turn::active);
+    EXPECT_EQ(after(15), Turn::active);
+    EXPECT_EQ(after(16), Turn::bulk);
+    EXPECT_EQ(after(70), Turn::active) << "more than one turn takes";
+    EXPECT_EQ(after(0), Turn::active) << "the rest";
+    EXPECT_EQ(after(0), Turn::idle);
+}
+
 TEST_F(ShardTest, answers_arp_on_the_queue_where_the_request_came) {
     start(2);
     links[1]->send(test::arp_request());
