@@ -5,9 +5,7 @@
 namespace pasta::control {
 
 ListenerId DataplaneListeners::listen(const ListenerConfig& config, io::UniqueFd socket) {
-    const auto side = config.side == ListenOn::host ? host::ListenSide::host : host::ListenSide::ns;
-    return dataplane_->listen({config.port, side, config.protocol, config.target_port},
-                              std::move(socket));
+    return dataplane_->listen(config, std::move(socket));
 }
 
 void DataplaneListeners::unlisten(ListenerId id) {

@@ -61,7 +61,7 @@ std::vector<Claim> claims_of(const std::vector<NamespaceConfig>& namespaces) {
                 check_enabled(namespaces[i], list, rule);
                 if (rule.spec.takes_what_is_free()) continue;
                 const auto address = listen_address(rule, namespaces[i].ipv4, namespaces[i].ipv6);
-                const size_t place = list.side == ListenOn::host ? 0 : i + 1;
+                const size_t place = list.side == ListenSide::host ? 0 : i + 1;
                 for (const PortMapping& mapping : expand(rule.spec, {}))
                     claims.push_back(
                         {list.protocol, place, mapping.from, address, &rule, claims.size()});

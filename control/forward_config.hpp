@@ -36,7 +36,7 @@ struct ForwardList {
     const char* options;       ///< on the command line
     std::string_view summary;  ///< for --help
     ForwardRules ForwardConfig::*rules;
-    ListenOn side;
+    ListenSide side;
     uint8_t protocol;  ///< IPPROTO_TCP or IPPROTO_UDP
 
     /// The long one of `options`.
@@ -47,13 +47,13 @@ struct ForwardList {
 };
 inline constexpr ForwardList forward_lists[] = {
     {"tcp", "-t,--tcp-ports", "TCP ports of the host forwarded to the namespace",
-     &ForwardConfig::tcp, ListenOn::host, IPPROTO_TCP},
+     &ForwardConfig::tcp, ListenSide::host, IPPROTO_TCP},
     {"udp", "-u,--udp-ports", "UDP ports of the host forwarded to the namespace",
-     &ForwardConfig::udp, ListenOn::host, IPPROTO_UDP},
+     &ForwardConfig::udp, ListenSide::host, IPPROTO_UDP},
     {"tcp_to_host", "-T,--tcp-ns", "TCP ports of the namespace forwarded to the host",
-     &ForwardConfig::tcp_to_host, ListenOn::ns, IPPROTO_TCP},
+     &ForwardConfig::tcp_to_host, ListenSide::ns, IPPROTO_TCP},
     {"udp_to_host", "-U,--udp-ns", "UDP ports of the namespace forwarded to the host",
-     &ForwardConfig::udp_to_host, ListenOn::ns, IPPROTO_UDP},
+     &ForwardConfig::udp_to_host, ListenSide::ns, IPPROTO_UDP},
 };
 
 /// Appends a rule. Throws ValueError (control/value_syntax.hpp) when one of the two wants the list

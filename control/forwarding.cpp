@@ -13,8 +13,8 @@ namespace pasta::control {
 
 namespace {
 
-const char* place(ListenOn side) {
-    return side == ListenOn::host ? "host" : "namespace";
+const char* place(ListenSide side) {
+    return side == ListenSide::host ? "host" : "namespace";
 }
 
 }  // namespace
@@ -62,8 +62,9 @@ void Forwarding::prepare() {
     for (const ForwardList& list : forward_lists)
         for (const ForwardRule& rule : rules_.*list.rules) {
             const bool automatic = rule.spec.kind == PortSpec::Kind::automatic;
-            if (list.side == ListenOn::ns) listens_there = true;
-            if (automatic) (list.side == ListenOn::host ? follows_namespace : follows_host_) = true;
+            if (list.side == ListenSide::ns) listens_there = true;
+            if (automatic)
+                (list.side == ListenSide::host ? follows_namespace : follows_host_) = true;
         }
     if (!follows_namespace) sockets_.reset();
     if (!follows_namespace && !listens_there) return target_.reset();
@@ -83,7 +84,7 @@ std::map<Forwarding::Group, Forwarding::WantedPorts> Forwarding::wanted() {
     std::map<Group, WantedPorts> all;
     for (size_t i = 0; i < std::size(forward_lists); ++i)
         for (const ForwardRule& rule : rules_.*forward_lists[i].rules) {
-            const bool on_host = forward_lists[i].side == ListenOn::host;
+            const bool on_host = forward_lists[i].side == ListenSide::host;
             const Group group{i, on_host ? listen_address(rule, ipv4_, ipv6_) : std::nullopt,
                               rule.spec.interface};
             add_wanted(rule, group, all[group]);
@@ -96,11 +97,11 @@ std::map<Forwarding::Group, Forwarding::WantedPorts> Forwarding::wanted() {
 void Forwarding::add_wanted(const ForwardRule& rule, const Group& group, WantedPorts& out) {
     const auto [side, protocol] = std::pair{group.kind().side, group.kind().protocol};
     const auto reserved = [&](uint16_t port) {
-        return side == ListenOn::host && rule.spec.takes_what_is_free() &&
+        return side == ListenSide::host && rule.spec.takes_what_is_free() &&
                host_.reserved(protocol, port);
     };
     if (rule.spec.kind == PortSpec::Kind::automatic) {
-        const ListeningPorts& followed = side == ListenOn::host ? *sockets_ : host_.sockets();
+        const ListeningPorts& followed = side == ListenSide::host ? *sockets_ : host_.sockets();
         for (const uint16_t port : followed.ports(protocol))
             if (!reserved(port)) out.push_back({port, port, &rule});
         return;
@@ -118,7 +119,7 @@ void Forwarding::add_wanted(const ForwardRule& rule, const Group& group, WantedP
 bool Forwarding::listens_in_ns(uint8_t protocol, uint16_t port) const {
     return std::ranges::any_of(open_, [&](const auto& entry) {
         const ForwardList& kind = entry.first.kind();
-        return kind.side == ListenOn::ns && kind.protocol == protocol &&
+        return kind.side == ListenSide::ns && kind.protocol == protocol &&
                entry.second.contains(port);
     });
 }
@@ -145,7 +146,8 @@ void Forwarding::close_unwanted(const std::map<Group, WantedPorts>& wanted) {
 void Forwarding::close(const Group& group, OpenPorts::iterator it) {
     for (const ListenerId id : it->second.ids)
         host_.listeners().unlisten(id);
-    if (group.kind().side == ListenOn::host) host_.remove(group.kind().protocol, it->first, name_);
+    if (group.kind().side == ListenSide::host)
+        host_.remove(group.kind().protocol, it->first, name_);
     open_.at(group).erase(it);
 }
 
@@ -194,7 +196,7 @@ std::vector<ListenEndpoint> Forwarding::endpoints(const Group& group, uint16_t p
     const auto at = [&](const std::optional<wire::IpAddress>& address) {
         return ListenEndpoint{group.kind().protocol, address, group.interface, port};
     };
-    if (group.kind().side == ListenOn::host) return {at(group.address)};
+    if (group.kind().side == ListenSide::host) return {at(group.address)};
     std::vector<ListenEndpoint> both;
     if (ipv4_) both.push_back(at(wire::IpAddress::v4(127, 0, 0, 1)));
     if (ipv6_)
@@ -206,7 +208,7 @@ void Forwarding::serve(const Group& group, const Wanted& wanted,
                        std::vector<io::UniqueFd> sockets) {
     const auto [side, protocol] = std::pair{group.kind().side, group.kind().protocol};
     Open& open = open_[group].insert_or_assign(wanted.port, Open{wanted.target, {}}).first->second;
-    if (side == ListenOn::host) host_.add(protocol, wanted.port, name_);
+    if (side == ListenSide::host) host_.add(protocol, wanted.port, name_);
     for (io::UniqueFd& socket : sockets)
         open.ids.push_back(
             host_.listeners().listen({port_, side, protocol, wanted.target}, std::move(socket)));
@@ -231,13 +233,13 @@ std::string Forwarding::holder(const Group& group, const ListenResult& result, b
     if (result.error != EADDRINUSE) return {};
     const auto [protocol, port] = std::pair{result.refused.protocol, result.refused.port};
     if (const std::string* owner = host_.owner(protocol, port);
-        owner != nullptr && group.kind().side == ListenOn::host)
+        owner != nullptr && group.kind().side == ListenSide::host)
         return "namespace " + *owner;
     return search ? port_holder(netns(group), protocol, port) : std::string{};
 }
 
 const Netns& Forwarding::netns(const Group& group) const {
-    return group.kind().side == ListenOn::host ? host_.netns() : *target_;
+    return group.kind().side == ListenSide::host ? host_.netns() : *target_;
 }
 
 }  // namespace pasta::control

@@ -7,7 +7,7 @@ void HostSide::reserve(const std::vector<ForwardConfig>& namespaces) {
     reserved_udp_.reset();
     for (const ForwardConfig& ns : namespaces)
         for (const ForwardList& list : forward_lists) {
-            if (list.side != ListenOn::host) continue;
+            if (list.side != ListenSide::host) continue;
             auto& reserved = list.protocol == IPPROTO_TCP ? reserved_tcp_ : reserved_udp_;
             for (const ForwardRule& rule : ns.*list.rules) {
                 if (rule.spec.takes_what_is_free()) continue;

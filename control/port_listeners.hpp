@@ -1,22 +1,13 @@
 // What control asks of the dataplane about ports.
 #pragma once
 
-#include <cstdint>
-
-#include "control/port_spec.hpp"
-#include "dataplane/core/port_config.hpp"
+#include "dataplane/core/listener_config.hpp"
 #include "dataplane/io/unique_fd.hpp"
 
 namespace pasta::control {
 
-using ListenerId = uint32_t;
-
-struct ListenerConfig {
-    core::PortId port{};       ///< the namespace
-    ListenOn side{};           ///< where it listens; connections go to the other side
-    uint8_t protocol = 0;      ///< IPPROTO_TCP or IPPROTO_UDP
-    uint16_t target_port = 0;  ///< host byte order
-};
+using core::ListenerConfig;
+using core::ListenerId;
 
 /// Serves listening sockets. For the control thread.
 class PortListeners {

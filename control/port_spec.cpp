@@ -147,7 +147,7 @@ std::string list_text(const PortSpec& spec) {
 
 }  // namespace
 
-PortSpec parse_port_spec(std::string_view text, ListenOn side) {
+PortSpec parse_port_spec(std::string_view text, ListenSide side) {
     PortSpec spec;
     if (text == "none" || parse_word(spec, text)) return spec;
     const size_t slash = text.find('/');
@@ -155,7 +155,7 @@ PortSpec parse_port_spec(std::string_view text, ListenOn side) {
         parse_list(spec, text);
         return spec;
     }
-    if (side == ListenOn::ns)
+    if (side == ListenSide::ns)
         throw ValueError(
             fmt::format("{} names an address or interface to listen on (ports only, "
                         "the namespace's loopback is listened on)",
@@ -166,7 +166,7 @@ PortSpec parse_port_spec(std::string_view text, ListenOn side) {
     return spec;
 }
 
-PortSpec parse_forward_entry(std::string_view text, ListenOn side) {
+PortSpec parse_forward_entry(std::string_view text, ListenSide side) {
     const size_t end =
         text.find('/') == std::string_view::npos ? address_end(text) : std::string_view::npos;
     if (end == std::string_view::npos) return parse_port_spec(text, side);

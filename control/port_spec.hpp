@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "dataplane/core/listener_config.hpp"
 #include "dataplane/wire/address.hpp"
 
 namespace pasta::control {
@@ -50,15 +51,15 @@ struct PortSpec {
     bool operator==(const PortSpec&) const = default;
 };
 
-/// Where the listeners are: only on the host may a SPEC name an address or an interface.
-enum class ListenOn { host, ns };
+using core::ListenSide;
 
-/// Reads one SPEC. Throws ValueError (control/value_syntax.hpp).
-PortSpec parse_port_spec(std::string_view text, ListenOn side);
+/// Reads one SPEC, in which only the host's side may name an address or an interface. Throws
+/// ValueError (control/value_syntax.hpp).
+PortSpec parse_port_spec(std::string_view text, ListenSide side);
 
 /// Reads one entry of `forward` in the config file: a SPEC, or ADDRESS:PORTS:PORTS with a colon
 /// instead of the slash, as other container tools write it. Throws ValueError.
-PortSpec parse_forward_entry(std::string_view text, ListenOn side);
+PortSpec parse_forward_entry(std::string_view text, ListenSide side);
 
 /// The mappings that are left of a list, or of all ports, without exclusions and, where no port is
 /// named, without the `ephemeral` ones. Nothing for none and auto.

@@ -5,19 +5,12 @@
 
 #include "dataplane/core/context.hpp"
 #include "dataplane/core/datagram_flow.hpp"
+#include "dataplane/core/listener_config.hpp"
 
 namespace pasta::host {
 
-/// Where a listener listens; its connections go to the other side.
-enum class ListenSide : uint8_t { host, ns };
-
-/// A listener that control has bound.
-struct ListenerConfig {
-    core::PortId port = 0;
-    ListenSide side = ListenSide::host;
-    uint8_t protocol = 0;      ///< TCP or UDP
-    uint16_t target_port = 0;  ///< on the other side; host byte order
-};
+using core::ListenerConfig;
+using core::ListenSide;
 
 /// An accepted connection, or the first datagram of a client, on its way into a flow. A plain
 /// value, that crosses shards: whoever holds it owns `socket` and `payload`.

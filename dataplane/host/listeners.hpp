@@ -21,8 +21,7 @@
 
 namespace pasta::host {
 
-/// Names a listener for as long as the process lives.
-using ListenerId = uint32_t;
+using core::ListenerId;
 
 /// Sets the options that a bound socket needs to be a listener here: for UDP the address that a
 /// datagram was sent to, its TTL and TOS, and that flows may be bound to the same port. False with

@@ -153,12 +153,12 @@ TEST(ConfigYaml, Forward) {
             "      tcp_to_host: [3128]\n      udp_to_host: [auto]")
             .forward;
     ASSERT_EQ(forward.tcp.size(), 2u);
-    EXPECT_EQ(forward.tcp[0].spec, parse_port_spec("8080:80", ListenOn::host));
-    EXPECT_EQ(forward.tcp[1].spec, parse_port_spec("127.0.0.1/2222:22", ListenOn::host));
+    EXPECT_EQ(forward.tcp[0].spec, parse_port_spec("8080:80", ListenSide::host));
+    EXPECT_EQ(forward.tcp[1].spec, parse_port_spec("127.0.0.1/2222:22", ListenSide::host));
     EXPECT_EQ(forward.tcp[1].origin, "test.yaml:4: namespaces[0].forward.tcp[1]");
     EXPECT_TRUE(forward.udp.empty());
-    EXPECT_EQ(forward.tcp_to_host.at(0).spec, parse_port_spec("3128", ListenOn::ns));
-    EXPECT_EQ(forward.udp_to_host.at(0).spec, parse_port_spec("auto", ListenOn::ns));
+    EXPECT_EQ(forward.tcp_to_host.at(0).spec, parse_port_spec("3128", ListenSide::ns));
+    EXPECT_EQ(forward.udp_to_host.at(0).spec, parse_port_spec("auto", ListenSide::ns));
     EXPECT_EQ(parse_ns("forward: {tcp: [], udp: []}").forward, ForwardConfig{});
 }
 
@@ -186,9 +186,9 @@ NamespaceConfig unusual_namespace() {
     ns.hostname = "box";
     ns.fqdn = "box.example.net";
     for (const char* spec : {"8080:80", "[::1]%lo/22,100-200:300-400,~150,~160-170", "%lo/~80"})
-        ns.forward.tcp.push_back({parse_port_spec(spec, ListenOn::host), ""});
-    ns.forward.udp = {{parse_port_spec("127.0.0.1/auto", ListenOn::host), ""}};
-    ns.forward.tcp_to_host = {{parse_port_spec("all", ListenOn::ns), ""}};
+        ns.forward.tcp.push_back({parse_port_spec(spec, ListenSide::host), ""});
+    ns.forward.udp = {{parse_port_spec("127.0.0.1/auto", ListenSide::host), ""}};
+    ns.forward.tcp_to_host = {{parse_port_spec("all", ListenSide::ns), ""}};
     ns.icmp = ns.dhcp = ns.dhcpv6 = ns.ndp = ns.ra = false;
     return ns;
 }

@@ -87,7 +87,7 @@ TEST(PortSpec, ExpandsToWhatIsLeft) {
         {"127.0.0.1/all", {{{1, 32767}, 1}, {{61000, 65535}, 61000}}},
     };
     for (const auto& [spec, ports] : table)
-        EXPECT_EQ(expand(parse_port_spec(spec, ListenOn::host), {32768, 60999}), ports) << spec;
+        EXPECT_EQ(expand(parse_port_spec(spec, ListenSide::host), {32768, 60999}), ports) << spec;
 }
 
 }  // namespace

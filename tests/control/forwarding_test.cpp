@@ -46,17 +46,17 @@ Netns make_netns() {
     return netns;
 }
 
-ForwardRules rules(ListenOn side, const std::vector<const char*>& specs) {
+ForwardRules rules(ListenSide side, const std::vector<const char*>& specs) {
     ForwardRules out;
     for (const char* spec : specs)
         out.push_back({parse_port_spec(spec, side), fmt::format("rule {}", spec)});
     return out;
 }
 ForwardConfig tcp(const std::vector<const char*>& specs) {
-    return {rules(ListenOn::host, specs), {}, {}, {}};
+    return {rules(ListenSide::host, specs), {}, {}, {}};
 }
 ForwardConfig all_four(const char* spec) {
-    const ForwardRules host = rules(ListenOn::host, {spec}), ns = rules(ListenOn::ns, {spec});
+    const ForwardRules host = rules(ListenSide::host, {spec}), ns = rules(ListenSide::ns, {spec});
     return {host, host, ns, ns};
 }
 
@@ -129,9 +129,9 @@ struct ForwardingTest : ::testing::Test {
 };
 
 TEST_F(ForwardingTest, RulesBecomeListenersWithTheirTargets) {
-    a.set({rules(ListenOn::host, {"80-82:8080-8082,~81"}),
-           rules(ListenOn::host, {"127.0.0.1/53"}),
-           rules(ListenOn::ns, {"3128"}),
+    a.set({rules(ListenSide::host, {"80-82:8080-8082,~81"}),
+           rules(ListenSide::host, {"127.0.0.1/53"}),
+           rules(ListenSide::ns, {"3128"}),
            {}});
     EXPECT_THAT(host_ports(), ElementsAre(80, 82));
     EXPECT_THAT(host_ports(IPPROTO_UDP), ElementsAre(53));
@@ -140,7 +140,7 @@ TEST_F(ForwardingTest, RulesBecomeListenersWithTheirTargets) {
     for (const auto& [id, listener] : dataplane.listeners) {
         const ListenerConfig& config = listener.first;
         made.push_back(fmt::format("{}/{}/{}/{}", config.port,
-                                   config.side == ListenOn::host ? "host" : "ns", config.protocol,
+                                   config.side == ListenSide::host ? "host" : "ns", config.protocol,
                                    config.target_port));
     }
     EXPECT_THAT(made, ElementsAre("7/host/6/8080", "7/host/6/8082", "7/host/17/53", "7/ns/6/3128",
@@ -181,7 +181,7 @@ TEST_F(ForwardingTest, ABusyPortIsAnErrorThatCanBeUndone) {
     a.set(tcp({"80"}));
     EXPECT_THAT(host_ports(), ElementsAre(80, 85));
     const auto inside = program(b.netns, IPPROTO_UDP, {53});
-    EXPECT_THAT(failure(b, {{}, {}, {}, rules(ListenOn::ns, {"53"})}),
+    EXPECT_THAT(failure(b, {{}, {}, {}, rules(ListenSide::ns, {"53"})}),
                 HasSubstr("rule 53: UDP port 53 of the namespace is in use by control_tests"));
 }
 

@@ -19,78 +19,78 @@ PortSpec list_of(std::vector<PortMapping> mappings, std::vector<PortRange> exclu
 }
 
 TEST(PortSpec, WordsStandForWholeSets) {
-    EXPECT_EQ(parse_port_spec("none", ListenOn::host).kind, Kind::none);
-    EXPECT_EQ(parse_port_spec("auto", ListenOn::ns).kind, Kind::automatic);
-    EXPECT_EQ(parse_port_spec("all", ListenOn::host).kind, Kind::all);
+    EXPECT_EQ(parse_port_spec("none", ListenSide::host).kind, Kind::none);
+    EXPECT_EQ(parse_port_spec("auto", ListenSide::ns).kind, Kind::automatic);
+    EXPECT_EQ(parse_port_spec("all", ListenSide::host).kind, Kind::all);
 }
 
 TEST(PortSpec, PortsKeepTheirNumberUnlessMapped) {
-    EXPECT_EQ(parse_port_spec("22", ListenOn::host), list_of({{{22, 22}, 22}}));
-    EXPECT_EQ(parse_port_spec("2222:22", ListenOn::ns), list_of({{{2222, 2222}, 22}}));
-    EXPECT_EQ(parse_port_spec("8000-8010:9000-9010", ListenOn::host),
+    EXPECT_EQ(parse_port_spec("22", ListenSide::host), list_of({{{22, 22}, 22}}));
+    EXPECT_EQ(parse_port_spec("2222:22", ListenSide::ns), list_of({{{2222, 2222}, 22}}));
+    EXPECT_EQ(parse_port_spec("8000-8010:9000-9010", ListenSide::host),
               list_of({{{8000, 8010}, 9000}}));
-    EXPECT_EQ(parse_port_spec("1,65535", ListenOn::host),
+    EXPECT_EQ(parse_port_spec("1,65535", ListenSide::host),
               list_of({{{1, 1}, 1}, {{65535, 65535}, 65535}}));
 }
 
 TEST(PortSpec, ExclusionsStandAnywhereInTheList) {
-    EXPECT_EQ(parse_port_spec("~80,1-1024,~443-445", ListenOn::host),
+    EXPECT_EQ(parse_port_spec("~80,1-1024,~443-445", ListenSide::host),
               list_of({{{1, 1024}, 1}}, {{80, 80}, {443, 445}}));
-    EXPECT_EQ(parse_port_spec("~80", ListenOn::ns), list_of({}, {{80, 80}}));
+    EXPECT_EQ(parse_port_spec("~80", ListenSide::ns), list_of({}, {{80, 80}}));
 }
 
 TEST(PortSpec, ListenerIsAddressInterfaceOrBoth) {
     PortSpec expected = list_of({{{22, 22}, 22}});
     expected.address = parse_address("192.0.2.1");
-    EXPECT_EQ(parse_port_spec("192.0.2.1/22", ListenOn::host), expected);
+    EXPECT_EQ(parse_port_spec("192.0.2.1/22", ListenSide::host), expected);
     expected.interface = "eth0";
-    EXPECT_EQ(parse_port_spec("192.0.2.1%eth0/22", ListenOn::host), expected);
+    EXPECT_EQ(parse_port_spec("192.0.2.1%eth0/22", ListenSide::host), expected);
     expected.address.reset();
-    EXPECT_EQ(parse_port_spec("%eth0/22", ListenOn::host), expected);
+    EXPECT_EQ(parse_port_spec("%eth0/22", ListenSide::host), expected);
     expected.interface.clear();
     expected.address = parse_address("2001:db8::1");
-    EXPECT_EQ(parse_port_spec("2001:db8::1/22", ListenOn::host), expected);
-    EXPECT_EQ(parse_port_spec("[2001:db8::1]/22", ListenOn::host), expected);
+    EXPECT_EQ(parse_port_spec("2001:db8::1/22", ListenSide::host), expected);
+    EXPECT_EQ(parse_port_spec("[2001:db8::1]/22", ListenSide::host), expected);
 }
 
 TEST(ForwardEntry, AddressMayEndInAColon) {
-    EXPECT_EQ(parse_forward_entry("127.0.0.1:2222:22", ListenOn::host),
-              parse_port_spec("127.0.0.1/2222:22", ListenOn::host));
-    EXPECT_EQ(parse_forward_entry("[::1]:2222:22", ListenOn::host),
-              parse_port_spec("::1/2222:22", ListenOn::host));
-    EXPECT_EQ(parse_forward_entry("127.0.0.1:22", ListenOn::host),
-              parse_port_spec("127.0.0.1/22", ListenOn::host));
+    EXPECT_EQ(parse_forward_entry("127.0.0.1:2222:22", ListenSide::host),
+              parse_port_spec("127.0.0.1/2222:22", ListenSide::host));
+    EXPECT_EQ(parse_forward_entry("[::1]:2222:22", ListenSide::host),
+              parse_port_spec("::1/2222:22", ListenSide::host));
+    EXPECT_EQ(parse_forward_entry("127.0.0.1:22", ListenSide::host),
+              parse_port_spec("127.0.0.1/22", ListenSide::host));
 }
 
 TEST(ForwardEntry, PortsAndSlashesReadAsUsual) {
-    EXPECT_EQ(parse_forward_entry("8080:80", ListenOn::host), list_of({{{8080, 8080}, 80}}));
-    EXPECT_EQ(parse_forward_entry("127.0.0.1/8080:80", ListenOn::host),
-              parse_port_spec("127.0.0.1/8080:80", ListenOn::host));
+    EXPECT_EQ(parse_forward_entry("8080:80", ListenSide::host), list_of({{{8080, 8080}, 80}}));
+    EXPECT_EQ(parse_forward_entry("127.0.0.1/8080:80", ListenSide::host),
+              parse_port_spec("127.0.0.1/8080:80", ListenSide::host));
 }
 
 TEST(PortSpec, WordsMayHaveAnAddress) {
-    const PortSpec spec = parse_port_spec("127.0.0.1%lo/auto", ListenOn::host);
+    const PortSpec spec = parse_port_spec("127.0.0.1%lo/auto", ListenSide::host);
     EXPECT_EQ(spec.kind, Kind::automatic);
     EXPECT_EQ(spec.address, parse_address("127.0.0.1"));
     EXPECT_EQ(spec.interface, "lo");
-    EXPECT_EQ(parse_port_spec("[::1]/all", ListenOn::host).kind, Kind::all);
+    EXPECT_EQ(parse_port_spec("[::1]/all", ListenSide::host).kind, Kind::all);
 }
 
 TEST(PortSpec, TextReadsTheSame) {
     for (const char* text :
          {"none", "auto", "all", "22", "2222:22", "8000-8010:9000-9010,1,~8005", "~80,~90-99",
           "192.0.2.1/22", "192.0.2.1%eth0/auto", "%eth0/all", "[2001:db8::1]/65535"})
-        EXPECT_EQ(to_text(parse_port_spec(text, ListenOn::host)), text);
+        EXPECT_EQ(to_text(parse_port_spec(text, ListenSide::host)), text);
 }
 
 struct Refused {
     const char* text;
-    ListenOn side;
+    ListenSide side;
     const char* message;
 };
 
 TEST(PortSpec, RefusesWithWhatIsAllowed) {
-    constexpr auto host = ListenOn::host;
+    constexpr auto host = ListenSide::host;
     const Refused table[] = {
         {"", host, "an empty value is not allowed (a port is a number from 1 to 65535)"},
         {"0", host, "0 is not allowed (a port is a number from 1 to 65535)"},
@@ -113,7 +113,7 @@ TEST(PortSpec, RefusesWithWhatIsAllowed) {
          "an empty value is not allowed (an interface name of 1 to 15 characters without spaces "
          "and "
          "/ : %)"},
-        {"192.0.2.1/80", ListenOn::ns,
+        {"192.0.2.1/80", ListenSide::ns,
          "192.0.2.1/80 names an address or interface to listen on (ports only, the namespace's "
          "loopback is listened on)"},
     };

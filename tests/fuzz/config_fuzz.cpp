@@ -38,7 +38,7 @@ void fuzz_config(std::string_view text) {
 }
 
 void fuzz_ports(std::string_view text) {
-    for (const ListenOn side : {ListenOn::host, ListenOn::ns})
+    for (const ListenSide side : {ListenSide::host, ListenSide::ns})
         for (const auto parse : {parse_port_spec, parse_forward_entry})
             try {
                 const PortSpec spec = parse(text, side);
