@@ -14,11 +14,23 @@ TOOLS = pathlib.Path(os.environ.get("PERF_TOOLS", ROOT / "build/release/perf"))
 PATIENCE = 20.0  # seconds that anything may take to get ready or to end
 DESCRIPTORS = 65536  # that a process in the lab may have, where root may allow that many
 MTU = 65520  # the largest that all peers can
-# A connection's slow-start threshold must not be what an earlier one of another peer left behind.
-FAIR = ("net.ipv4.tcp_no_metrics_save=1",)
+PORTS = 8  # that workloads use, from the first one of their direction on
+OUTWARD = 6000
+TO_NAMESPACE = 6100  # forwarded from the host
+TO_HOST = 6200       # forwarded from the namespace
 # Ends with this program, also when that is killed: in the namespaces that peers make themselves
 # nobody else would look for it. Not passed on to another user.
 TIED = ("setpriv", "--pdeathsig", "TERM")
+
+
+def port_range(first: int) -> str:
+    return f"{first}-{first + PORTS - 1}"
+
+
+# A connection's slow-start threshold must not be what an earlier one of another peer left behind,
+# and its source port not one that a server is about to listen on.
+FAIR = ("net.ipv4.tcp_no_metrics_save=1", "net.ipv4.ip_local_reserved_ports=" +
+        ",".join(map(port_range, (OUTWARD, TO_NAMESPACE, TO_HOST))))
 
 
 class BenchError(Exception):

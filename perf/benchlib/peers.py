@@ -9,23 +9,15 @@ import re
 import shutil
 import subprocess
 
-from benchlib.lab import (FAIR, PATIENCE, ROOT, BenchError, Lab, last_line, listening, read_line,
-                          stop, wait_until)
+from benchlib.lab import (FAIR, OUTWARD, PATIENCE, PORTS, ROOT, TO_HOST, TO_NAMESPACE, BenchError,
+                          Lab, last_line, listening, port_range, read_line, stop, wait_until)
 
 # As root, pasta drops to nobody and cannot join what root made, and rootlesskit warns: all but
 # pasta-xdp run as an ordinary user.
 USER_ID = 65534
 ORDINARY_USER = ["setpriv", "--reuid", str(USER_ID), "--regid", str(USER_ID), "--clear-groups"]
 
-PORTS = 8  # that workloads use, from the first one of their direction on
-OUTWARD = 6000
-TO_NAMESPACE = 6100  # forwarded from the host
-TO_HOST = 6200       # forwarded from the namespace
 LOOPBACK, ANY = "127.0.0.1", "0.0.0.0"
-
-
-def port_range(first: int) -> str:
-    return f"{first}-{first + PORTS - 1}"
 
 
 @dataclasses.dataclass(frozen=True)

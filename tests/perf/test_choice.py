@@ -5,9 +5,9 @@ import tempfile
 import unittest
 
 from benchlib.choices import DEFAULT_NAMES, KINDS, choose, parse_peer
-from benchlib.lab import BenchError
-from benchlib.peers import (PORTS, TO_HOST, TO_NAMESPACE, Native, Pasta, PastaXdp, Peer, RootlessKit,
-                            Slirp4netns, parse_counters, port_range)
+from benchlib.lab import PORTS, TO_HOST, TO_NAMESPACE, BenchError, port_range
+from benchlib.peers import (Native, Pasta, PastaXdp, Peer, RootlessKit, Slirp4netns,
+                            parse_counters)
 from benchlib.results import Failure
 from benchlib.session import Session
 from benchlib.workloads import all_workloads, select
