@@ -35,8 +35,14 @@ FlowId TcpEngine::accept(const FlowKey& key, SocketHandle socket) {
 void TcpEngine::on_segment_syn_sent(TcpFlow& flow, Packet& packet, const TcpHeader& header) {
     const bool acknowledged = header.has(wire::tcp_ack);
     if (acknowledged && header.ack != flow.iss + 1) {
-        if (!header.has(wire::tcp_rst)) send_reset_for(packet, header);
-        return;
+        if (header.has(wire::tcp_rst)) return;
+        send_reset_for(packet, header);
+        // The namespace remembered an older connection of these ports and has just been told to
+        // forget it (RFC 9293, 3.5.1): why wait a second. But once only.
+        if (flow.retries != 0) return;
+        flow.retries = 1;
+        retransmit(flow);
+        return start_rto(flow);
     }
     if (header.has(wire::tcp_rst)) {
         if (acknowledged) refused(flow);
