@@ -18,13 +18,18 @@ using host::SocketAddress;
 
 namespace {
 
-/// A socket whose source were its target would become its own peer.
-void bind_source(int fd, const Endpoint& client, const Endpoint& target) {
-    const SocketAddress exact(client.address, client.port), any_port(client.address, 0);
-    if (client != target && bind(fd, exact.get(), exact.size()) == 0) return;
-    // connect(2) chooses the port, by what is free for this target alone.
+/// Whether the source is the client exactly. One whose source were its target would become its own
+/// peer.
+bool bind_exactly(int fd, const Endpoint& client, const Endpoint& target) {
+    const SocketAddress exact(client.address, client.port);
+    return client != target && bind(fd, exact.get(), exact.size()) == 0;
+}
+
+/// For connect(2) to choose the port, by what is free for this target alone. Where even the address
+/// is refused, the kernel's choice still serves the flow.
+void bind_address(int fd, const Endpoint& client) {
+    const SocketAddress any_port(client.address, 0);
     set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
-    // Where even the address is refused, the kernel's choice still serves the flow.
     bind(fd, any_port.get(), any_port.size());
 }
 
@@ -36,7 +41,15 @@ bool is_self_connected(int fd, const Endpoint& target) {
            local.ip() == target.address;
 }
 
-int failed(int fd, int error) {
+/// The descriptor, connected or under way, or a negated errno.
+int connect_from(int fd, const Endpoint& client, const Endpoint& target) {
+    const bool exact = bind_exactly(fd, client, target);
+    if (!exact) bind_address(fd, client);
+    const SocketAddress remote(target.address, target.port);
+    int error = connect(fd, remote.get(), remote.size()) == 0 ? 0 : errno;
+    if (error == EINPROGRESS) error = 0;
+    if (error == 0 && !exact && is_self_connected(fd, target)) error = ECONNREFUSED;
+    if (error == 0) return fd;
     close(fd);
     return -error;
 }
@@ -47,18 +60,14 @@ int open_tcp(NamespaceSockets& sockets, const Destination& to, const Endpoint& c
     const int fd = sockets.open(to, SOCK_STREAM);
     if (fd < 0) return fd;
     set_up_tcp(fd);
-    bind_source(fd, client, to.target);
-    const SocketAddress target(to.target.address, to.target.port);
-    if (connect(fd, target.get(), target.size()) == 0 || errno == EINPROGRESS) return fd;
-    return failed(fd, errno);
+    return connect_from(fd, client, to.target);
 }
 
 int connect_result(int fd, const Endpoint& target) {
     // While a connect(2) is under way, another one reports on it.
     const SocketAddress remote(target.address, target.port);
-    if (connect(fd, remote.get(), remote.size()) != 0 && errno != EISCONN)
-        return errno == EALREADY ? EINPROGRESS : errno;
-    return is_self_connected(fd, target) ? ECONNREFUSED : 0;
+    if (connect(fd, remote.get(), remote.size()) == 0 || errno == EISCONN) return 0;
+    return errno == EALREADY ? EINPROGRESS : errno;
 }
 
 void set_up_tcp(int fd) {
@@ -72,11 +81,7 @@ int open_udp(NamespaceSockets& sockets, const Destination& to, const Endpoint& c
     if (fd < 0) return fd;
     set_option(fd, IPPROTO_UDP, UDP_GRO, 1);
     host::set_receive_buffer(fd, host::udp_receive_buffer);
-    bind_source(fd, client, to.target);
-    const SocketAddress target(to.target.address, to.target.port);
-    if (connect(fd, target.get(), target.size()) != 0) return failed(fd, errno);
-    if (is_self_connected(fd, to.target)) return failed(fd, ECONNREFUSED);
-    return fd;
+    return connect_from(fd, client, to.target);
 }
 
 }  // namespace pasta::splice

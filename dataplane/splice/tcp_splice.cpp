@@ -56,7 +56,8 @@ void TcpSplice::on_ready(core::FlowId id, const core::Readiness& ready) {
     TcpEnd& end = is_client ? pair->client : pair->target;
     end.readable |= ready.readable || ready.hangup;
     end.writable |= ready.writable;
-    // A socket that has both sent and received a FIN reports a hang-up too.
+    end.finished |= ready.hangup && !ready.error;
+    // A socket that has both sent and received a FIN reports an error too.
     if (ready.error && (is_client || !pair->connecting)) end.broken |= has_error(end.fd);
     if (!pair->queued) advance(*pair);  // else its turn comes
 }
@@ -152,7 +153,9 @@ size_t TcpSplice::copy(TcpStream& stream, TcpEnd& from, TcpEnd& to) {
         return 0;
     }
     const auto size = static_cast<size_t>(n);
-    const ssize_t sent = send(to.fd, buffer.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    // What comes before a FIN that is here already leaves in one segment with it.
+    const int more = from.finished ? MSG_MORE : 0;
+    const ssize_t sent = send(to.fd, buffer.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL | more);
     to.broken |= sent < 0 && errno != EAGAIN;
     const size_t taken = sent > 0 ? static_cast<size_t>(sent) : 0;
     if (to.broken || taken == size) return taken;

@@ -17,6 +17,7 @@ struct TcpEnd {
     int fd = -1;
     bool readable = false;  ///< recv(2) has not said yet that it is drained
     bool writable = false;  ///< nothing has said yet that it is full
+    bool finished = false;  ///< its peer's FIN stands behind what can be read
     bool broken = false;    ///< reset by its peer, or of no use for another reason
 };
 
