@@ -114,7 +114,9 @@ std::vector<std::unique_ptr<io::FramePort>> Attachment::open_queues(const core::
 // Only who asks for ports has the namespace kept alive by more than its own processes and files.
 void Attachment::change_ports() {
     if (!joined_ && (!config_.forward.tcp.empty() || !config_.forward.udp.empty())) {
-        plumbing_.dataplane.join(id_, target_netns().fd());
+        const Netns target = target_netns();
+        plumbing_.dataplane.join(id_, target.fd());
+        plumbing_.gate.join(id_, target);
         joined_ = true;
     }
     forwarding_->change(config_.forward);
@@ -139,6 +141,7 @@ std::optional<int> Attachment::exit_status() {
 Attachment::Statistics Attachment::detach() {
     Statistics statistics;
     forwarding_.reset();
+    plumbing_.gate.leave(id_);
     statistics.steer = link_->counters();
     statistics.port = plumbing_.dataplane.detach(id_);
     attached_ = false;

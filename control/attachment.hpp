@@ -19,6 +19,7 @@
 #include "control/config.hpp"
 #include "control/forwarding.hpp"
 #include "control/link.hpp"
+#include "control/port_gate.hpp"
 #include "control/port_setup.hpp"
 #include "control/spawned_command.hpp"
 #include "control/target_watch.hpp"
@@ -32,6 +33,7 @@ struct Plumbing {
     io::Umem& umem;
     shard::Dataplane& dataplane;
     HostSide& host_side;
+    PortGate& gate;
     DirectoryWatch& directories;
     size_t namespaces;  ///< that will share the UMEM, about
 };
@@ -85,7 +87,7 @@ class Attachment {
     std::unique_ptr<VethLink> link_;
     std::unique_ptr<Forwarding> forwarding_;
     bool attached_ = false;
-    bool joined_ = false;  ///< the dataplane has a handle on the namespace
+    bool joined_ = false;  ///< the dataplane and the gate have handles on the namespace
 };
 
 }  // namespace pasta::control

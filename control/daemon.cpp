@@ -76,7 +76,8 @@ Daemon::Daemon(const Options& options)
           require_capabilities();
           return Netns::create_private();
       }()),
-      host_side_(host_netns_, listeners_) {
+      gate_(listeners_, host_netns_),
+      host_side_(host_netns_, gate_) {
     signals_ = signal_fd();
     const DataplaneConfig& dataplane = options_.config.dataplane;
     shard::DataplaneOptions shards;
@@ -129,8 +130,13 @@ core::PortId Daemon::free_id() const {
 }
 
 Attachment& Daemon::attach(const NamespaceConfig& config, const HostView& host) {
-    const Plumbing plumbing{private_netns_, *umem_,       *dataplane_,
-                            host_side_,     directories_, options_.config.namespaces.size()};
+    const Plumbing plumbing{private_netns_,
+                            *umem_,
+                            *dataplane_,
+                            host_side_,
+                            gate_,
+                            directories_,
+                            options_.config.namespaces.size()};
     auto attachment = std::make_unique<Attachment>(plumbing, config, free_id(), host);
     return *(attachments_[config.name] = std::move(attachment));
 }
@@ -198,11 +204,9 @@ void Daemon::announce() {
 }
 
 void Daemon::wait_for_events() {
-    std::vector<pollfd> fds{{signals_.get(), POLLIN, 0},
-                            {rekey_timer_.get(), POLLIN, 0},
-                            {links_->fd(), POLLIN, 0},
-                            {follow_timer_.get(), POLLIN, 0},
-                            {directories_.fd(), POLLIN, 0}};
+    std::vector<pollfd> fds{{signals_.get(), POLLIN, 0}, {rekey_timer_.get(), POLLIN, 0},
+                            {links_->fd(), POLLIN, 0},   {follow_timer_.get(), POLLIN, 0},
+                            {gate_.fd(), POLLIN, 0},     {directories_.fd(), POLLIN, 0}};
     for (const auto& [name, attachment] : attachments_)
         if (attachment->watch_fd() >= 0) fds.push_back({attachment->watch_fd(), POLLIN, 0});
     if (poll(fds.data(), fds.size(), -1) < 0) return;
@@ -210,8 +214,9 @@ void Daemon::wait_for_events() {
     if (fds[1].revents != 0) on_rekey();
     if (fds[2].revents != 0) on_links_removed();
     if (fds[3].revents != 0) on_follow();
-    if (fds[4].revents != 0) directories_.consume();
-    if (std::any_of(fds.begin() + 4, fds.end(), [](const pollfd& fd) { return fd.revents != 0; }))
+    if (fds[4].revents != 0) gate_.on_ready();
+    if (fds[5].revents != 0) directories_.consume();
+    if (std::any_of(fds.begin() + 5, fds.end(), [](const pollfd& fd) { return fd.revents != 0; }))
         on_targets();
     // The namespace of a command line was all there is to serve.
     if (options_.config_file.empty() && attachments_.empty()) stopping_ = true;
@@ -371,7 +376,7 @@ void Daemon::print_statistics() {
     std::vector<const core::Counters*> counters;
     for (uint16_t worker = 0; worker < dataplane_->workers(); ++worker)
         counters.push_back(&dataplane_->counters(worker));
-    std::fputs(format_statistics(counters, statistics_).c_str(), stderr);
+    std::fputs(format_statistics(counters, statistics_, gate_.refused()).c_str(), stderr);
 }
 
 }  // namespace pasta::control

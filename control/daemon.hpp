@@ -60,6 +60,7 @@ class Daemon {
     std::unique_ptr<shard::Dataplane> dataplane_;
     std::unique_ptr<LinkMonitor> links_;
     DataplaneListeners listeners_;
+    PortGate gate_;
     HostSide host_side_;
     DirectoryWatch directories_;
     Attachments attachments_;

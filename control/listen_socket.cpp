@@ -64,8 +64,8 @@ bool prepare(int fd, const ListenEndpoint& endpoint, int family) {
 }
 
 bool start(int fd, uint8_t protocol) {
-    return protocol == IPPROTO_TCP ? listen(fd, SOMAXCONN) == 0
-                                   : set(fd, SOL_SOCKET, SO_REUSEPORT, on);
+    return set(fd, SOL_SOCKET, SO_REUSEPORT, on) &&
+           (protocol != IPPROTO_TCP || listen(fd, SOMAXCONN) == 0);
 }
 
 }  // namespace

@@ -23,9 +23,10 @@ struct ListenEndpoint {
 };
 
 /// Makes a bound, non-blocking socket in the calling thread's namespace; a TCP one listens. Without
-/// an address it is dual-stack, or IPv4 where the kernel has no IPv6. A UDP socket gets
-/// SO_REUSEPORT once it is bound: nobody else's port is taken, and the sockets that the dataplane
-/// makes for single flows can share it. None, with errno set, when it cannot be had.
+/// an address it is dual-stack, or IPv4 where the kernel has no IPv6. It gets SO_REUSEPORT once it
+/// is bound: nobody else's port is taken, but the sockets that the dataplane makes for single flows
+/// of UDP can share it, and a TCP one can have a PortGate. None, with errno set, when it cannot be
+/// had.
 io::UniqueFd open_listen_socket(const ListenEndpoint& endpoint);
 
 /// The sockets of one port, or why there are none.

@@ -9,9 +9,9 @@
 // and another opened one since. Measured with 200 namespaces that follow everything both ways
 // (Linux 6.18, 2 cores): 3.5 ms of CPU time and one wake-up each second while nothing happens, a
 // third of a percent of a core. With 100 it was 1.1 ms, and 1.3 ms with 5,000 sockets on the host
-// that come and go. An event source would be cheaper still (a BPF program on the kernel's listen
-// and bind functions), but would see every socket of the machine and tie us to the names of
-// functions inside the kernel.
+// that come and go. TCP sockets that begin to listen could be told by a program in the kernel (see
+// port_gate.hpp), but nothing that is as stable tells of UDP sockets, and one second is what users
+// of such rules know.
 #pragma once
 
 #include <array>

@@ -51,7 +51,7 @@ void add(Attachment::Statistics& sum, const Attachment::Statistics& more) {
 }
 
 std::string format_statistics(const std::vector<const core::Counters*>& workers,
-                              const Attachment::Statistics& links) {
+                              const Attachment::Statistics& links, uint64_t refused) {
     struct Row {
         std::string_view name, meaning;
         uint64_t value;
@@ -64,6 +64,7 @@ std::string format_statistics(const std::vector<const core::Counters*>& workers,
             rows[i++].value += value;
         });
     }
+    rows.push_back({"gate_refused", "clients of ports that nobody listened on", refused});
     for (const LinkCounter& counter : link_counters)
         rows.push_back({counter.name, counter.meaning, links.port.*counter.value});
     rows.push_back({"bpf_redirected", "XDP program: to a socket", links.steer.redirected});

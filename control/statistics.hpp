@@ -11,9 +11,9 @@ namespace pasta::control {
 
 void add(Attachment::Statistics& sum, const Attachment::Statistics& more);
 
-/// One line "name value  meaning" for each counter: those of the workers summed, then those of
-/// links, rings and sockets (struct xdp_statistics).
+/// One line "name value  meaning" for each counter: those of the workers summed, then the clients
+/// that the gate `refused`, then those of links, rings and sockets (struct xdp_statistics).
 std::string format_statistics(const std::vector<const core::Counters*>& workers,
-                              const Attachment::Statistics& links);
+                              const Attachment::Statistics& links, uint64_t refused);
 
 }  // namespace pasta::control

@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "control/sock_diag.hpp"
+#include "tests/support/fake_listeners.hpp"
 
 namespace pasta::control {
 namespace {
@@ -21,30 +22,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 using Ports = std::vector<uint16_t>;
-
-/// A dataplane that holds sockets and remembers what they are for.
-class FakeDataplane : public PortListeners {
-  public:
-    ListenerId listen(const ListenerConfig& config, io::UniqueFd socket) override {
-        listeners.emplace(next_, std::pair{config, std::move(socket)});
-        return next_++;
-    }
-    void unlisten(ListenerId id) override { EXPECT_EQ(listeners.erase(id), 1U); }
-
-    std::map<ListenerId, std::pair<ListenerConfig, io::UniqueFd>> listeners;
-
-  private:
-    ListenerId next_ = 0;
-};
-
-Netns make_netns() {
-    Netns netns = Netns::create_private();
-    run_in_netns(netns, [] {
-        EXPECT_TRUE(write_sysctl("net/ipv6/conf/lo/disable_ipv6", "0"));
-        EXPECT_TRUE(write_sysctl("net/ipv4/ip_local_port_range", "1100 65535"));
-    });
-    return netns;
-}
 
 ForwardRules rules(ListenSide side, const std::vector<const char*>& specs) {
     ForwardRules out;
@@ -74,7 +51,7 @@ struct Guest {
         forwarding->open();
     }
 
-    Netns netns = make_netns();
+    Netns netns = testing_netns();
     std::unique_ptr<Forwarding> forwarding;
 };
 
@@ -122,8 +99,8 @@ struct ForwardingTest : ::testing::Test {
 
     std::shared_ptr<spdlog::logger> before = spdlog::default_logger();
     std::ostringstream log;
-    Netns host_netns = make_netns();
-    FakeDataplane dataplane;
+    Netns host_netns = testing_netns();
+    FakeListeners dataplane;
     HostSide host{host_netns, dataplane};
     Guest a{host, "a", 7}, b{host, "b", 8};
 };
