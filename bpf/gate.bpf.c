@@ -11,7 +11,9 @@
 
 #include "gate_maps.h"
 
-#define TCP_LISTEN 10  // include/net/tcp_states.h
+// include/net/tcp_states.h
+#define TCP_CLOSE 7
+#define TCP_LISTEN 10
 
 // What is used of the kernel's types; libbpf finds the fields in the running kernel.
 struct net {
@@ -75,10 +77,11 @@ int gate(struct sk_reuseport_md* ctx) {
     return SK_DROP;
 }
 
-// In the context of listen(2), close(2) and what else changes a socket's state.
+// In the context of listen(2), close(2) and what else changes a socket's state. The socket of a new
+// connection begins as a copy of the listening one and leaves that state as well, but not to close.
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state, const struct sock* sk, int before, int after) {
-    if (before != TCP_LISTEN && after != TCP_LISTEN) return 0;
+    if (after != TCP_LISTEN && (before != TCP_LISTEN || after != TCP_CLOSE)) return 0;
     const struct gate_target target = {sk->__sk_common.skc_net.net->net_cookie,
                                        sk->__sk_common.skc_num, 0};
     const __u32* number = bpf_map_lookup_elem(&targets, &target);

@@ -126,6 +126,18 @@ TEST_F(PortGateTest, ItOpensAgain) {
     }
 }
 
+TEST_F(PortGateTest, ConnectionsThatComeAndGoAreNoNews) {
+    const io::UniqueFd there = server(guest, guest_port);
+    forward();
+    look();
+    for (int i = 0; i < 10; ++i) {
+        EXPECT_EQ(connect(guest, guest_port), 0);
+        EXPECT_TRUE(io::UniqueFd(accept(there.get(), nullptr, nullptr)));
+    }
+    pollfd waiting{gate.fd(), POLLIN, 0};
+    EXPECT_EQ(poll(&waiting, 1, 50), 0);
+}
+
 TEST_F(PortGateTest, SocketsOfOtherNamespacesAndPortsDoNotCount) {
     forward();
     const io::UniqueFd elsewhere = server(host, guest_port), other = server(guest, host_port);
