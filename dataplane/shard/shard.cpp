@@ -87,8 +87,7 @@ Turn Shard::classify(size_t work, size_t frames, uint64_t bytes) {
 
 uint64_t Shard::bytes_moved() {
     const core::Counters& counters = engine_.context().counters;
-    return counters.tcp_bytes_to_sock.value() + counters.tcp_bytes_to_tap.value() +
-           counters.splice_bytes_to_namespace.value() + counters.splice_bytes_to_host.value();
+    return counters.tcp_bytes_to_sock.value() + counters.tcp_bytes_to_tap.value();
 }
 
 size_t Shard::receive_frames() {

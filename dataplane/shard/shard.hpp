@@ -116,8 +116,9 @@ class Shard {
     static constexpr size_t burst = 64;        ///< frames of one port or mailbox in one turn
     static constexpr size_t op_burst = 256;    ///< socket operations in one turn
     static constexpr size_t command_burst = 16;
-    /// A turn that moved so many frames, or so many bytes of TCP, was not one of a conversation in
-    /// which somebody waits for an answer.
+    /// A turn that moved so many frames, or so many bytes of TCP between frames and sockets, was not
+    /// one of a conversation in which somebody waits for an answer. What is spliced does not count:
+    /// it goes through the worker at so little cost that it must not wait for it.
     static constexpr size_t bulk_frames = 16;
     static constexpr uint64_t bulk_bytes = 16u << 10;
     /// A port without chunks to receive into is tried again after this time.
