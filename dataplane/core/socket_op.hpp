@@ -79,7 +79,9 @@ struct Readiness {
     bool readable = false;  ///< EPOLLIN
     bool writable = false;  ///< EPOLLOUT
     bool error = false;     ///< EPOLLERR or EPOLLHUP: look at SO_ERROR or the error queue
+    bool failed = false;    ///< EPOLLERR: SO_ERROR, or the error queue, has something to tell
     bool hangup = false;    ///< EPOLLRDHUP: the peer's FIN stands behind what can be read
+    bool urgent = false;    ///< EPOLLPRI: there is urgent data, before which reading stops once
 };
 
 }  // namespace pasta::core

@@ -107,15 +107,21 @@ void Listeners::on_ready(core::FlowId id, core::Time now, std::vector<Arrival>& 
     const auto found = listeners_.find(id.index);
     if (found == listeners_.end() || found->second.retry != core::never) return;
     Listener& listener = found->second;
-    for (int i = 0; i < batch; ++i) {
-        const bool more = listener.config.protocol == wire::protocol_tcp
-                              ? accept(listener, arrivals)
-                              : receive(listener, arrivals);
-        if (more) continue;
+    const bool tcp = listener.config.protocol == wire::protocol_tcp;
+    // To find a queue empty costs a system call for each client where they come one by one, and
+    // what is left in it is reported again.
+    const int most = tcp ? listener.clients : batch;
+    for (int i = 0; i < most; ++i) {
+        if (tcp ? accept(listener, arrivals) : receive(listener, arrivals)) continue;
+        listener.clients = std::max(i, 1);
+        listener.enough = 0;
         if (errno == EAGAIN) return;
         ++counters_.listener_pauses;
         return pause(listener, now);
     }
+    if (++listener.enough < 8) return;
+    listener.clients = std::min(2 * listener.clients, batch);
+    listener.enough = 0;
 }
 
 void Listeners::pause(Listener& listener, core::Time now) {

@@ -56,6 +56,8 @@ class Listeners {
         ListenerConfig config;
         int fd = -1;
         core::Endpoint bound;            ///< UDP
+        int clients = 1;                 ///< TCP: to be taken at a report
+        int enough = 0;                  ///< reports with so many, one after the other
         core::Time retry = core::never;  ///< when it comes back into the epoll set
     };
     /// Clients of one listener in one turn.

@@ -23,7 +23,7 @@ SocketPoller::~SocketPoller() {
 
 bool SocketPoller::add(int fd, core::FlowId flow) {
     epoll_event event{};
-    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    event.events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET;
     event.data.u64 = flow.packed();
     return epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) == 0;
 }
@@ -56,9 +56,10 @@ std::span<const SocketPoller::Event> SocketPoller::wait(core::Time timeout) {
     for (int i = 0; i < n; ++i) {
         if (raw_[i].data.u64 == wakeup_token) continue;
         const uint32_t e = raw_[i].events;
-        events_.push_back({core::FlowId::unpack(raw_[i].data.u64),
-                           {(e & EPOLLIN) != 0, (e & EPOLLOUT) != 0,
-                            (e & (EPOLLERR | EPOLLHUP)) != 0, (e & EPOLLRDHUP) != 0}});
+        events_.push_back(
+            {core::FlowId::unpack(raw_[i].data.u64),
+             {(e & EPOLLIN) != 0, (e & EPOLLOUT) != 0, (e & (EPOLLERR | EPOLLHUP)) != 0,
+              (e & EPOLLERR) != 0, (e & EPOLLRDHUP) != 0, (e & EPOLLPRI) != 0}});
     }
     return events_;
 }

@@ -142,7 +142,7 @@ void Dataplane::join(core::PortId id, int netns) {
 }
 
 host::ListenerId Dataplane::listen(const host::ListenerConfig& config, io::UniqueFd socket) {
-    if (config.protocol == wire::protocol_tcp) splice::set_up_tcp(socket.get());
+    if (config.protocol == wire::protocol_tcp) splice::set_up_tcp_listener(socket.get());
     if (!host::prepare_listener(socket.get(), config))
         throw std::system_error(errno, std::generic_category(), "cannot set up a listener");
     const host::ListenerId id = next_listener_++;

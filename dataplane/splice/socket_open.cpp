@@ -41,6 +41,12 @@ bool is_self_connected(int fd, const Endpoint& target) {
            local.ip() == target.address;
 }
 
+/// What both halves of a connection need.
+void set_up_tcp(int fd) {
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);  // the other end has decided when to send
+    set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1);  // RFC 6093: urgent data stays in the stream
+}
+
 /// The descriptor, connected or under way, or a negated errno.
 int connect_from(int fd, const Endpoint& client, const Endpoint& target) {
     const bool exact = bind_exactly(fd, client, target);
@@ -63,17 +69,9 @@ int open_tcp(NamespaceSockets& sockets, const Destination& to, const Endpoint& c
     return connect_from(fd, client, to.target);
 }
 
-int connect_result(int fd, const Endpoint& target) {
-    // While a connect(2) is under way, another one reports on it.
-    const SocketAddress remote(target.address, target.port);
-    if (connect(fd, remote.get(), remote.size()) == 0 || errno == EISCONN) return 0;
-    return errno == EALREADY ? EINPROGRESS : errno;
-}
-
-void set_up_tcp(int fd) {
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);  // the client has decided when to send
-    set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1);  // RFC 6093: urgent data stays in the stream
-    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);  // an end that vanished is noticed in the end
+void set_up_tcp_listener(int fd) {
+    set_up_tcp(fd);
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);  // a client that vanished is noticed in the end
 }
 
 int open_udp(NamespaceSockets& sockets, const Destination& to, const Endpoint& client) {

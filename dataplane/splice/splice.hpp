@@ -1,6 +1,8 @@
 // What is relayed between loopbacks without frames, for one shard.
 #pragma once
 
+#include <algorithm>
+
 #include "dataplane/splice/tcp_splice.hpp"
 #include "dataplane/splice/udp_splice.hpp"
 
@@ -39,9 +41,12 @@ class Splice {
     void run(core::Time now) {
         tcp_.run();
         udp_.run(now);
+        sockets_.run(now);
     }
     bool pending() const { return tcp_.pending() || udp_.pending(); }
-    core::Time next_deadline() const { return udp_.next_deadline(); }
+    core::Time next_deadline() const {
+        return std::min(udp_.next_deadline(), sockets_.next_deadline());
+    }
 
   private:
     NamespaceSockets sockets_;

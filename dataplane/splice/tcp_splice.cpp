@@ -18,10 +18,12 @@ namespace {
 /// A stream that moved this much in a turn is likely to move as much in the next.
 constexpr size_t bulk_bytes = 4 * TcpSplice::small;
 
-bool has_error(int fd) {
+/// Of a socket that has an error: whether it had been connected before.
+bool was_connected(int fd) {
     int error = 0;
     socklen_t size = sizeof error;
-    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0;
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    return error == ECONNRESET || error == EPIPE;
 }
 
 }  // namespace
@@ -44,9 +46,9 @@ void TcpSplice::start(int client, const Endpoint& from, const Destination& to) {
     pair->target = {.fd = target};
     const core::FlowId id = pair->id;
     const core::FlowId target_id(core::FlowKind::splice_tcp_target, id.index, id.generation);
+    // On loopback, connect(2) is over when it returns: the next events tell.
     if (!poller_.add(client, id) || !poller_.add(target, target_id))
-        return abort(*pair, counters_.splice_exhausted);
-    advance(*pair);  // on loopback, connect(2) is over when it returns
+        abort(*pair, counters_.splice_exhausted);
 }
 
 void TcpSplice::on_ready(core::FlowId id, const core::Readiness& ready) {
@@ -56,9 +58,10 @@ void TcpSplice::on_ready(core::FlowId id, const core::Readiness& ready) {
     TcpEnd& end = is_client ? pair->client : pair->target;
     end.readable |= ready.readable || ready.hangup;
     end.writable |= ready.writable;
-    end.finished |= ready.hangup && !ready.error;
-    // A socket that has both sent and received a FIN reports an error too.
-    if (ready.error && (is_client || !pair->connecting)) end.broken |= has_error(end.fd);
+    end.finished |= ready.hangup && !ready.failed;
+    end.urgent |= ready.urgent;
+    // A hang-up alone is an end: a socket that has both sent and received a FIN reports one.
+    end.broken |= ready.failed;
     if (!pair->queued) advance(*pair);  // else its turn comes
 }
 
@@ -103,14 +106,12 @@ bool TcpSplice::finish_connect(TcpPair& pair) {
         abort(pair, counters_.splice_tcp_reset);
         return false;
     }
-    const int error = connect_result(pair.target.fd, pair.to.target);
-    if (error == EINPROGRESS) return false;
-    if (error != 0) {
+    if (pair.target.broken && !was_connected(pair.target.fd)) {
         abort(pair, counters_.splice_tcp_failed);
         return false;
     }
+    if (!pair.target.writable && !pair.target.broken) return false;
     pair.connecting = false;
-    pair.target.writable = true;
     ++counters_.splice_tcp_opened;
     return true;
 }
@@ -153,6 +154,9 @@ size_t TcpSplice::copy(TcpStream& stream, TcpEnd& from, TcpEnd& to) {
         return 0;
     }
     const auto size = static_cast<size_t>(n);
+    // A buffer that was not filled has emptied the socket, but for an end or urgent data. What
+    // comes later is a new event.
+    if (size < buffer.size() && !from.finished && !from.urgent) from.readable = false;
     // What comes before a FIN that is here already leaves in one segment with it.
     const int more = from.finished ? MSG_MORE : 0;
     const ssize_t sent = send(to.fd, buffer.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL | more);

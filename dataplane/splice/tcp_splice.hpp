@@ -15,9 +15,10 @@ namespace pasta::splice {
 /// One socket of a connection, as far as its edges have told.
 struct TcpEnd {
     int fd = -1;
-    bool readable = false;  ///< recv(2) has not said yet that it is drained
+    bool readable = false;  ///< nothing has said yet that it is drained
     bool writable = false;  ///< nothing has said yet that it is full
     bool finished = false;  ///< its peer's FIN stands behind what can be read
+    bool urgent = false;    ///< there was urgent data
     bool broken = false;    ///< reset by its peer, or of no use for another reason
 };
 
@@ -65,9 +66,9 @@ class TcpSplice {
     TcpSplice(const TcpSplice&) = delete;
     TcpSplice& operator=(const TcpSplice&) = delete;
 
-    /// Takes over `client`, a non-blocking socket accepted from a listening one that set_up_tcp()
-    /// has seen, and connects it to the destination as coming from `from`, the client's address and
-    /// port. When that fails the client gets a RST.
+    /// Takes over `client`, a non-blocking socket accepted from a listening one that
+    /// set_up_tcp_listener() has seen, and connects it to the destination as coming from `from`,
+    /// the client's address and port. When that fails the client gets a RST.
     void start(int client, const Endpoint& from, const Destination& to);
     /// `id` is of either of the kinds splice_tcp_*.
     void on_ready(core::FlowId id, const core::Readiness& ready);

@@ -193,9 +193,15 @@ TEST_F(ListenersTest, tcp_one_turn_takes_a_bounded_number_and_the_next_goes_on) 
     std::vector<std::unique_ptr<TestSocket>> peers;
     for (int i = 0; i < 40; ++i)
         peers.push_back(client(SOCK_STREAM, near4, server->local()));
-    EXPECT_EQ(turn(core::second), 16u);
-    EXPECT_EQ(turn(core::second), 32u);
-    EXPECT_EQ(turn(core::second), 40u);
+    size_t before = 0, most = 0;
+    for (int turns = 0; before < peers.size() && turns < 40; ++turns) {
+        const size_t now = turn(core::second);
+        most = std::max(most, now - before);
+        EXPECT_LE(now - before, 16u);
+        before = now;
+    }
+    EXPECT_EQ(before, peers.size());
+    EXPECT_GT(most, 1u) << "a long queue is taken faster";
 }
 
 TEST_F(ListenersTest, without_descriptors_a_listener_is_left_alone_for_a_while) {

@@ -55,7 +55,6 @@ fault "descriptors used up" descriptors_exhausted
 fault "all is well after that" server_killed
 stop_cleanly
 check "that descriptors were missing is counted" counted listener_pauses
-check "and so it is for spliced flows" counted splice_exhausted
 check "chunks were never missing" starved
 
 # The lab's hosts have all ports as ephemeral ones, which `auto` leaves alone.

@@ -93,5 +93,48 @@ TEST(NamespaceSockets, FailuresAreResults) {
     EXPECT_EQ(lab.sockets().open(attached, SOCK_STREAM), -ENETDOWN);
 }
 
+TEST(NamespaceSockets, MoreAreMadeWhereMoreAreWantedAndClosedWhenNobodyDoes) {
+    Lab lab;
+    NamespaceSockets& sockets = lab.sockets();
+    const Destination there{Lab::port, Place::netns, {loopback4, 0}};
+    const size_t before = open_descriptors();
+    std::vector<Sock> taken;
+    size_t most = 0;
+    for (int i = 0; i < 100; ++i) {
+        taken.emplace_back(sockets.open(there, SOCK_STREAM));
+        ASSERT_TRUE(taken.back()) << i;
+        most = std::max(most, open_descriptors() - before - taken.size());
+    }
+    EXPECT_EQ(most, NamespaceSockets::batch - 1) << "spare ones";
+    // All of them are in the namespace: there, an address and port can be had once.
+    const SocketAddress address(loopback4, 4000);
+    size_t bound = 0;
+    for (const Sock& socket : taken)
+        bound += bind(socket.get(), address.get(), address.size()) == 0 ? 1 : 0;
+    EXPECT_EQ(bound, 1U);
+    EXPECT_TRUE(lab.socket(Place::host, SOCK_STREAM, {loopback4, 4000}));
+    taken.clear();
+    sockets.run(lab.now);
+    EXPECT_EQ(sockets.next_deadline(), lab.now + NamespaceSockets::keep);
+    EXPECT_GT(open_descriptors(), before);
+    sockets.run(sockets.next_deadline() - 1);
+    EXPECT_GT(open_descriptors(), before);
+    sockets.run(sockets.next_deadline());
+    EXPECT_EQ(open_descriptors(), before);
+    EXPECT_EQ(sockets.next_deadline(), core::never);
+}
+
+TEST(NamespaceSockets, SparesDoNotOutliveTheirNamespace) {
+    Lab lab;
+    const size_t before = open_descriptors();
+    const Destination there{Lab::port, Place::netns, {loopback6, 0}};
+    for (int i = 0; i < 2; ++i)
+        ASSERT_TRUE(Sock(lab.sockets().open(there, SOCK_STREAM)));
+    EXPECT_GT(open_descriptors(), before);
+    lab.sockets().detach(Lab::port);
+    EXPECT_EQ(open_descriptors(), before - 1) << "the handle on the namespace";
+    EXPECT_EQ(lab.sockets().open(there, SOCK_STREAM), -ENETDOWN);
+}
+
 }  // namespace
 }  // namespace pasta::splice

@@ -137,7 +137,7 @@ class Lab {
     }
     Sock listen(Place place, const wire::IpAddress& address) {
         Sock made = socket(place, SOCK_STREAM, {address, 0});
-        set_up_tcp(made.get());
+        set_up_tcp_listener(made.get());
         require(::listen(made.get(), 1024) == 0, "listen");
         return made;
     }
@@ -163,6 +163,7 @@ class Lab {
     void turn(bool errors_seen = true) {
         for (auto event : poller_.wait(0)) {
             event.ready.error &= errors_seen;
+            event.ready.failed &= errors_seen;
             if (event.flow.kind() == core::FlowKind::splice_udp)
                 udp().on_ready(event.flow, event.ready, now);
             else

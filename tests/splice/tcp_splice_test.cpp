@@ -160,6 +160,22 @@ TEST_P(TcpSpliceTest, HalfCloseByServerLeavesTheOtherDirection) {
     EXPECT_EQ(counters().splice_tcp_closed.value(), 1U);
 }
 
+TEST_P(TcpSpliceTest, AnswerThatEndsTheConnectionArrivesWithItsEnd) {
+    open();
+    shutdown(client_.get(), SHUT_WR);
+    Bytes got;
+    EXPECT_EQ(wait_end(server_, got), Heard::end);
+    lab_->settle();
+    const Bytes answer = pattern(100, 17);
+    size_t at = 0;
+    send_some(server_, answer, at);
+    server_ = Sock();  // before anybody looks: one event tells of both
+    EXPECT_EQ(wait_end(client_, got), Heard::end);
+    EXPECT_TRUE(got == answer);
+    EXPECT_TRUE(lab_->until([&] { return lab_->tcp().connections() == 0; }));
+    EXPECT_EQ(counters().splice_tcp_reset.value(), 0U);
+}
+
 TEST_P(TcpSpliceTest, EndBehindAFullPipeIsNotEarly) {
     open();
     const Bytes bytes = pattern(64 << 20, 5);
@@ -292,6 +308,8 @@ TEST_P(TcpSpliceTest, UrgentDataStaysInTheStream) {
 TEST_P(TcpSpliceTest, NoDescriptorsLeftResetsTheNewOnly) {
     open();
     Sock unlucky = connect();
+    lab_->sockets().run(lab_->now);
+    lab_->sockets().run(lab_->sockets().next_deadline());  // no spare ones, either
     Bytes got;
     {
         const Sock probe(dup(front_.get()));
