@@ -112,8 +112,10 @@ std::vector<std::unique_ptr<io::FramePort>> Attachment::open_queues(const core::
 }
 
 // Only who asks for ports has the namespace kept alive by more than its own processes and files.
+// TCP to the host alone needs nothing made inside.
 void Attachment::change_ports() {
-    if (!joined_ && (!config_.forward.tcp.empty() || !config_.forward.udp.empty())) {
+    const ForwardConfig& rules = config_.forward;
+    if (!joined_ && !(rules.tcp.empty() && rules.udp.empty() && rules.udp_to_host.empty())) {
         const Netns target = target_netns();
         plumbing_.dataplane.join(id_, target.fd());
         plumbing_.gate.join(id_, target);

@@ -65,7 +65,7 @@ namespace pasta::core {
     X(echo_to_sock, "echo requests from namespaces")                                       \
     X(echo_to_tap, "echo replies to namespaces")                                           \
     X(icmp_errors_to_tap, "ICMP errors passed to namespaces")                              \
-    X(icmp_errors_to_clients, "ICMP errors of namespaces passed to clients of the host")   \
+    X(icmp_errors_to_clients, "ICMP errors passed to clients of listeners")                \
     X(icmp_errors_unsent, "ICMP errors to clients left out: too many, or refused")         \
     X(listener_pauses, "times that a listener was left alone for want of descriptors")     \
     X(socket_exhausted, "host sockets that could not be opened (descriptors or memory)")   \

@@ -88,13 +88,11 @@ void Shard::splice_datagrams(const host::ListenerConfig& listener, int fd, uint1
         bursts, engine_.now());
 }
 
-// The ICMP error that a network would send to a client of the host's loopback. One in a namespace
-// hears nothing: the raw socket for that would have to be there.
+// The ICMP error that a network would send to a client on a loopback.
 void Shard::refuse_datagrams(const splice::UdpFlow& flow, int error) {
     core::Counters& counters = engine_.context().counters;
     const auto icmp = core::icmp_for_errno(error, flow.client.address.is_v4());
-    if (!icmp || flow.listener.target_place == splice::Place::host ||
-        !refusals_.allow(engine_.now())) {
+    if (!icmp || !refusals_.allow(engine_.now())) {
         ++counters.icmp_errors_unsent;
         return;
     }
@@ -109,8 +107,10 @@ void Shard::refuse_datagrams(const splice::UdpFlow& flow, int error) {
                                                .upper_length = quoted.size(),
                                                .upper = quoted},
                                               message);
-    const bool sent = icmp_.send(wire::Bytes{message}.first(size), flow.local,
-                                 {flow.client.address, flow.client.port});
+    const bool to_netns = flow.listener.target_place == splice::Place::host;
+    const bool sent =
+        splice_.send_icmp(flow.listener.port, to_netns ? splice::Place::netns : splice::Place::host,
+                          wire::Bytes{message}.first(size), flow.local, flow.client);
     ++(sent ? counters.icmp_errors_to_clients : counters.icmp_errors_unsent);
 }
 

@@ -14,7 +14,6 @@
 #include "dataplane/core/engine.hpp"
 #include "dataplane/core/rate_limit.hpp"
 #include "dataplane/host/datagram_sockets.hpp"
-#include "dataplane/host/icmp_sender.hpp"
 #include "dataplane/host/listeners.hpp"
 #include "dataplane/host/socket_poller.hpp"
 #include "dataplane/host/tcp_sockets.hpp"
@@ -116,9 +115,9 @@ class Shard {
     static constexpr size_t burst = 64;        ///< frames of one port or mailbox in one turn
     static constexpr size_t op_burst = 256;    ///< socket operations in one turn
     static constexpr size_t command_burst = 16;
-    /// A turn that moved so many frames, or so many bytes of TCP between frames and sockets, was not
-    /// one of a conversation in which somebody waits for an answer. What is spliced does not count:
-    /// it goes through the worker at so little cost that it must not wait for it.
+    /// A turn that moved so many frames, or so many bytes of TCP between frames and sockets, was
+    /// not one of a conversation in which somebody waits for an answer. What is spliced does not
+    /// count: it goes through the worker at so little cost that it must not wait for it.
     static constexpr size_t bulk_frames = 16;
     static constexpr uint64_t bulk_bytes = 16u << 10;
     /// A port without chunks to receive into is tried again after this time.
@@ -154,8 +153,7 @@ class Shard {
     host::SocketPoller poller_;
     host::TcpSockets tcp_sockets_;
     splice::Splice splice_;
-    host::IcmpSender icmp_;  ///< to clients of splice_
-    core::RateLimit refusals_;
+    core::RateLimit refusals_;             ///< of clients of splice_
     std::vector<host::Arrival> arrivals_;  ///< clients whose flows are to begin
     host::DatagramSockets datagram_sockets_;
     host::Listeners listeners_;

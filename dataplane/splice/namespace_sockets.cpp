@@ -43,41 +43,56 @@ void NamespaceSockets::attach(core::PortId port, int netns) {
 }
 
 void NamespaceSockets::detach(core::PortId port) {
-    if (port >= namespaces_.size() || namespaces_[port].netns < 0) return;
-    close_spares(namespaces_[port]);
-    close(std::exchange(namespaces_[port].netns, -1));
+    Namespace* const there = find(port);
+    if (there == nullptr) return;
+    close_spares(*there);
+    close(std::exchange(there->netns, -1));
+}
+
+/// Null when it is not attached.
+NamespaceSockets::Namespace* NamespaceSockets::find(core::PortId port) {
+    return port < namespaces_.size() && namespaces_[port].netns >= 0 ? &namespaces_[port] : nullptr;
+}
+
+int NamespaceSockets::within(core::PortId port, const std::function<void()>& work) {
+    const Namespace* const there = find(port);
+    if (there == nullptr) return -ENETDOWN;
+    if (setns(there->netns, CLONE_NEWNET) != 0) return -errno;
+    work();
+    if (setns(home_, CLONE_NEWNET) != 0) {
+        std::perror("pasta-xdp: cannot return to the host's network namespace");
+        std::abort();
+    }
+    return 0;
 }
 
 int NamespaceSockets::open(const Destination& to, int type) {
     const bool v4 = to.target.address.is_v4();
     const int family = v4 ? AF_INET : AF_INET6;
     if (to.place == Place::host) return socket_or_error(family, type);
-    if (to.port >= namespaces_.size() || namespaces_[to.port].netns < 0) return -ENETDOWN;
-    Namespace& there = namespaces_[to.port];
-    if (type != SOCK_STREAM) return make(there, family, type, nullptr);
-    wanted_ = true;
-    Family& same = v4 ? there.v4 : there.v6;
-    if (same.spare.empty()) return make(there, family, type, &same);
-    const int fd = same.spare.back();
-    same.spare.pop_back();
-    return fd;
+    Namespace* const there = find(to.port);
+    const bool tcp = type == SOCK_STREAM;
+    wanted_ |= tcp;
+    Family* const same = there != nullptr && tcp ? &(v4 ? there->v4 : there->v6) : nullptr;
+    if (same != nullptr && !same->spare.empty()) {
+        const int fd = same->spare.back();
+        same->spare.pop_back();
+        return fd;
+    }
+    int fd = -1;
+    const int error = within(to.port, [&] {
+        fd = socket_or_error(family, type);
+        if (same != nullptr && fd >= 0) add_spares(*same, family);
+    });
+    return error != 0 ? error : fd;
 }
 
-/// One for the caller, and others for `spares`, if that is given, as far as there is room.
-int NamespaceSockets::make(Namespace& there, int family, int type, Family* spares) {
-    if (setns(there.netns, CLONE_NEWNET) != 0) return -errno;
-    const int fd = socket_or_error(family, type);
-    if (spares != nullptr && fd >= 0) {
-        for (size_t i = 1; i < spares->next_batch; ++i)
-            if (const int spare = socket_or_error(family, type); spare >= 0)
-                spares->spare.push_back(spare);
-        spares->next_batch = std::min(2 * spares->next_batch, batch);
-    }
-    if (setns(home_, CLONE_NEWNET) != 0) {
-        std::perror("pasta-xdp: cannot return to the host's network namespace");
-        std::abort();
-    }
-    return fd;
+/// In the namespace: as many as will be wanted soon, as far as there is room.
+void NamespaceSockets::add_spares(Family& same, int family) {
+    for (size_t i = 1; i < same.next_batch; ++i)
+        if (const int spare = socket_or_error(family, SOCK_STREAM); spare >= 0)
+            same.spare.push_back(spare);
+    same.next_batch = std::min(2 * same.next_batch, batch);
 }
 
 void NamespaceSockets::run(core::Time now) {

@@ -1,13 +1,14 @@
 // Sockets of other network namespaces, made by the worker's own thread.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "dataplane/splice/endpoint.hpp"
 
 namespace pasta::splice {
 
-/// Makes sockets on either loopback. For a namespace's the thread enters it and returns, by
+/// Makes sockets on either loopback. For a namespace's the thread enters it and comes back, by
 /// setns(2) twice, which is 4 of the 90 us that a short TCP connection takes. So TCP sockets are
 /// made some at a time where one after the other is wanted, twice as many each time, up to `batch`.
 /// What nobody wants for `keep` is closed.
@@ -28,10 +29,13 @@ class NamespaceSockets {
     void detach(core::PortId port);
 
     /// A non-blocking socket of `type` (SOCK_STREAM, SOCK_DGRAM) for the destination's family, or a
-    /// negated errno: ENETDOWN when the namespace is not attached, EMFILE, ENFILE, ENOMEM, or what
-    /// setns(2) says. By the thread that made this object. Aborts the process if the thread cannot
-    /// come back: whatever it did from then on would happen in the wrong namespace.
+    /// negated errno: that of within(), EMFILE, ENFILE or ENOMEM.
     int open(const Destination& to, int type);
+    /// Has the thread that made this object do some work inside a namespace. 0, or a negated errno
+    /// when nothing was done: ENETDOWN when the namespace is not attached, or what setns(2) says.
+    /// Aborts the process if the thread cannot come back: whatever it did from then on would happen
+    /// in the wrong namespace.
+    int within(core::PortId port, const std::function<void()>& work);
     /// Closes what was not wanted; to be called in each turn, and at next_deadline().
     void run(core::Time now);
     core::Time next_deadline() const { return deadline_; }
@@ -45,8 +49,9 @@ class NamespaceSockets {
         int netns = -1;  ///< -1 = not attached
         Family v4, v6;
     };
-    int make(Namespace& there, int family, int type, Family* spares);
-    void close_spares(Namespace& there);
+    Namespace* find(core::PortId port);
+    static void add_spares(Family& same, int family);
+    static void close_spares(Namespace& there);
 
     int home_;
     std::vector<Namespace> namespaces_;  ///< by PortId

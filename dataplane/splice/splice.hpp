@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 
+#include "dataplane/host/icmp_sender.hpp"
 #include "dataplane/splice/tcp_splice.hpp"
 #include "dataplane/splice/udp_splice.hpp"
 
@@ -26,8 +28,13 @@ class Splice {
     void detach(core::PortId port) {
         tcp_.close_port(port);
         udp_.close_port(port);
+        netns_icmp_.erase(port);
         sockets_.detach(port);
     }
+    /// As host::IcmpSender::send(), to a client of a listener on the host's loopback or on that of
+    /// the attachment's namespace.
+    bool send_icmp(core::PortId port, Place client, wire::Bytes message,
+                   const wire::IpAddress& from, const Endpoint& to);
 
     TcpSplice& tcp() { return tcp_; }
     UdpSplice& udp() { return udp_; }
@@ -51,6 +58,8 @@ class Splice {
   private:
     NamespaceSockets sockets_;
     PipePool pipes_;
+    host::IcmpSender host_icmp_;
+    std::map<core::PortId, host::IcmpSender> netns_icmp_;  ///< each used in its namespace alone
     TcpSplice tcp_;
     UdpSplice udp_;
 };

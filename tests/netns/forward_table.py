@@ -269,10 +269,7 @@ def refusals() -> Iterator[tuple[str, socket.SocketKind, str, str, str, int]]:
     for protocol, family in itertools.product((TCP, UDP), (V4, V6)):
         name = f"{PROTOCOLS[protocol]}, {FAMILIES[family]}"
         own, loopback = (HOST4 if family == V4 else HOST6), LOOPBACK[family]
-        ways = [frames(family), splice(family)]
-        if protocol == TCP:  # nobody tells clients in the namespace of UDP errors
-            ways.append(splice_to_host(family))
-        for way in ways:
+        for way in (frames(family), splice(family), splice_to_host(family)):
             port = 7101 if way.client == JOB else 7001
             yield (f"{name}, {way.name}, no server: refused", protocol, way.client, way.source,
                    way.target, port)
