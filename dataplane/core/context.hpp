@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "dataplane/core/chain.hpp"
@@ -13,6 +14,7 @@
 #include "dataplane/core/flow_table.hpp"
 #include "dataplane/core/link_share.hpp"
 #include "dataplane/core/port_config.hpp"
+#include "dataplane/core/rate_limit.hpp"
 #include "dataplane/core/socket_op.hpp"
 #include "dataplane/core/time.hpp"
 #include "dataplane/core/timer_wheel.hpp"
@@ -33,19 +35,27 @@ struct Port {
     LinkShare share;
     Time next_advertisement = never;  ///< when this shard sends the next unsolicited RA
     uint32_t advertisements = 0;      ///< unsolicited ones sent so far
+    RateLimit sightings;              ///< of those that are told to the other shards
 
-    void note_source(const wire::IpAddress& source) {
-        if (source == last_source_) return;
+    /// True when that taught something.
+    bool note_source(const wire::IpAddress& source) {
+        if (source == last_source_) return false;
         last_source_ = source;
-        if (!source.is_unicast() || source.is_loopback()) return;
-        if (source.is_v4())
-            seen4 = source;
-        else
-            (source.is_link_local() ? seen_link_local : seen6) = source;
+        if (!source.is_unicast() || source.is_loopback()) return false;
+        auto& seen = source.is_v4() ? seen4 : source.is_link_local() ? seen_link_local : seen6;
+        return std::exchange(seen, source) != source;
     }
 
   private:
     wire::IpAddress last_source_;
+};
+
+/// An address that a namespace was seen to have, for the other shards that serve it: any of them
+/// may be the one that a client of the host meets.
+struct Sighting {
+    PortId port = 0;
+    uint16_t reserved = 0;
+    wire::IpAddress address;
 };
 
 /// 128-bit secrets of getrandom(2), made by the control thread.
@@ -104,6 +114,7 @@ class Context {
     SocketOps ops;
     Counters counters;
     MemoryLimits limits;
+    std::vector<Sighting> sightings;  ///< to be told
     Time now = 0;
     /// How long TCP may wait for company of an acknowledgement; 0 = not beyond the turn.
     Time ack_delay = 0;

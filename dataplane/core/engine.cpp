@@ -136,7 +136,9 @@ std::optional<uint16_t> Engine::on_ip(Port& port, Chain& frame,
     }
     if (ip->fragment) return on_fragment(port, frame, *ip, hops);
     packet.ip = *ip;
-    port.note_source(ip->src);
+    if (port.note_source(ip->src) && port.config.workers > 1 && hops == 0 &&
+        port.sightings.allow(context_.now))
+        context_.sightings.push_back({.port = port.config.id, .address = ip->src});
     packet.upper_offset =
         static_cast<uint16_t>(wire::EthernetHeader::size + packet.ip.header_length);
     packet.upper = first.subspan(packet.ip.header_length);

@@ -11,6 +11,7 @@ PostOffice::PostOffice(uint16_t shards) : old_flows_(shards) {
     for (size_t i = 0; i < size_t{shards} * shards; ++i) {
         boxes_.push_back(std::make_unique<Mailbox<Handover>>(box_capacity));
         arrivals_.push_back(std::make_unique<Mailbox<host::Arrival>>(arrivals_capacity));
+        sightings_.push_back(std::make_unique<Mailbox<core::Sighting>>(sightings_capacity));
     }
     for (uint16_t i = 0; i < shards; ++i)
         wakeups_.push_back(std::make_unique<Wakeup>());
@@ -18,7 +19,8 @@ PostOffice::PostOffice(uint16_t shards) : old_flows_(shards) {
 
 bool PostOffice::has_mail(uint16_t shard) {
     for (uint16_t from = 0; from < shards(); ++from)
-        if (from != shard && (!box(from, shard).empty() || !arrivals(from, shard).empty()))
+        if (from != shard && (!box(from, shard).empty() || !arrivals(from, shard).empty() ||
+                              !sightings(from, shard).empty()))
             return true;
     return false;
 }
@@ -66,6 +68,7 @@ Turn Shard::run_once(core::Time now, core::Time patience) {
     const uint64_t bytes_before = bytes_moved();
     const size_t frames = receive_frames();
     size_t work = frames + drain_mailboxes();
+    share_sightings();
     work += run_commands();
     work += poll_sockets(work == 0 ? sleep_time(now, patience) : 0);
     work += begin_arrivals();
@@ -110,9 +113,21 @@ size_t Shard::drain_mailboxes() {
             handle(mail_[i].port, mail_[i].frame, mail_[i].hops);
         const size_t clients = post_.arrivals(from, index_).pop(arrival_mail_);
         arrivals_.insert(arrivals_.end(), arrival_mail_.begin(), arrival_mail_.begin() + clients);
-        total += n + clients;
+        const size_t sightings = post_.sightings(from, index_).pop(sighting_mail_);
+        for (const core::Sighting& seen : std::span{sighting_mail_}.first(sightings))
+            if (core::Port* port = engine_.context().port(seen.port))
+                port->note_source(seen.address);
+        total += n + clients + sightings;
     }
     return total;
+}
+
+// What a full mailbox does not take is told by the next packet from another address.
+void Shard::share_sightings() {
+    for (const core::Sighting& seen : engine_.context().sightings)
+        for (uint16_t to = 0; to < post_.shards(); ++to)
+            if (to != index_ && post_.sightings(index_, to).push(seen)) post_.wakeup(to).notify();
+    engine_.context().sightings.clear();
 }
 
 // To the engine, or to the shard that the engine names.

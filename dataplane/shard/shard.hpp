@@ -36,6 +36,9 @@ class PostOffice {
     Mailbox<host::Arrival>& arrivals(uint16_t from, uint16_t to) {
         return *arrivals_[from * shards() + to];
     }
+    Mailbox<core::Sighting>& sightings(uint16_t from, uint16_t to) {
+        return *sightings_[from * shards() + to];
+    }
     /// Whether anything is there for a shard.
     bool has_mail(uint16_t shard);
     Wakeup& wakeup(uint16_t shard) { return *wakeups_[shard]; }
@@ -47,9 +50,11 @@ class PostOffice {
   private:
     static constexpr size_t box_capacity = 1023;
     static constexpr size_t arrivals_capacity = 255;
+    static constexpr size_t sightings_capacity = 255;
 
     std::vector<std::unique_ptr<Mailbox<Handover>>> boxes_;
     std::vector<std::unique_ptr<Mailbox<host::Arrival>>> arrivals_;
+    std::vector<std::unique_ptr<Mailbox<core::Sighting>>> sightings_;
     std::vector<std::unique_ptr<Wakeup>> wakeups_;
     std::vector<std::atomic<uint64_t>> old_flows_;
     std::atomic<bool> rekeying_{false};
@@ -141,6 +146,7 @@ class Shard {
                           std::span<const host::UdpBurst> bursts);
     void refuse_datagrams(const splice::UdpFlow& flow, int error);
     void hand_over(uint16_t to, host::Arrival& arrival);
+    void share_sightings();
     void update_limits();
     void publish();
     core::Time sleep_time(core::Time now, core::Time patience);
@@ -162,6 +168,7 @@ class Shard {
     std::array<core::Chain, burst> frames_;
     std::array<Handover, burst> mail_;
     std::array<host::Arrival, burst> arrival_mail_;
+    std::array<core::Sighting, burst> sighting_mail_;
 };
 
 }  // namespace pasta::shard

@@ -206,6 +206,23 @@ TEST_F(EngineTest, guest_address_is_learned_from_packets) {
     EXPECT_EQ(engine().context().port(attached)->seen4, guest4);
 }
 
+TEST_F(EngineTest, addresses_of_the_guest_are_for_all_of_its_shards) {
+    inject(tcp_syn());
+    EXPECT_TRUE(engine().context().sightings.empty()) << "there is no other";
+    attach([](PortConfig& c) { c.workers = 2; });
+    inject(tcp_syn());
+    inject(tcp_syn());
+    ASSERT_EQ(engine().context().sightings.size(), 1u) << "each once";
+    EXPECT_EQ(engine().context().sightings[0].port, attached);
+    EXPECT_EQ(engine().context().sightings[0].address, guest4);
+    // A guest that never has the same address twice does not keep the others busy.
+    for (uint8_t i = 1; i < 200; ++i) {
+        link.src = wire::IpAddress::v4(198, 51, 100, i);
+        inject(tcp_syn());
+    }
+    EXPECT_LT(engine().context().sightings.size(), 60u);
+}
+
 TEST_F(EngineTest, unreachable_of_the_guest_ends_the_connection_that_it_is_about) {
     const FlowKey key{guest4, peer4, 80, 5000, attached, wire::protocol_tcp};
     ASSERT_TRUE(engine().tcp().accept(key, 7));

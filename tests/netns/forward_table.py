@@ -256,10 +256,7 @@ def table() -> Iterator[Row]:
         yield row(protocol, family, mapped, "no rule", (9000, 9000), size)
     for protocol, family in itertools.product((TCP, UDP), (V4, V6)):
         for way in special_ways(family):
-            # A UDP server on all addresses answers a link-local client from its own link-local
-            # address, which a worker expects only if it has met that address before.
-            if (protocol, way.sees) != (UDP, "fe80::"):
-                yield row(protocol, family, way, "single port", KINDS["single port"], SMALL)
+            yield row(protocol, family, way, "single port", KINDS["single port"], SMALL)
 
 
 # --- what nobody answers ------------------------------------------------------------------------

@@ -197,6 +197,22 @@ TEST_F(DataplaneListeners, datagrams_and_replies_go_through_one_flow) {
     EXPECT_GT(sum(&core::Counters::inbound_handed_over), 0u);
 }
 
+TEST_F(DataplaneListeners, an_address_that_one_worker_met_is_known_to_the_other) {
+    listen(wire::protocol_udp);  // the first one reads it
+    const auto moved = wire::IpAddress::v4(198, 51, 100, 77);
+    const test::GuestPackets guest{.src = moved, .dst = test::lab_gateway};
+    links[1].send(guest.ip(99, {}));  // nothing of a flow, which its owner would see
+    const core::Time limit = monotonic_now() + 10 * core::second;
+    wire::IpPacket ip;
+    for (uint8_t i = 0; ip.dst != moved; ++i) {
+        ASSERT_LT(monotonic_now(), limit) << "clients are led to where it was before";
+        const LocalSocket client(SOCK_DGRAM);
+        ASSERT_EQ(client.connect_to(port), 0);
+        ASSERT_EQ(send(client.fd(), &i, 1, 0), 1);
+        ASSERT_TRUE(datagram_at_guest(ip));
+    }
+}
+
 TEST_F(DataplaneListeners, unlisten_closes_the_port_and_leaves_connections) {
     const host::ListenerId id = listen(wire::protocol_tcp);
     const LocalSocket client(SOCK_STREAM);
