@@ -12,13 +12,14 @@ import resource
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 
 from places import (ANY, HOST, HOST4, JOB, LAB, LOOPBACK, PATIENCE, TCP, V4, V6, WORLD, WORLD4,
-                    Way, Wrong, connect, error_name, expect, frames, listen, open_socket, splice,
+                    Way, Wrong, connect, error_name, expect, frames, inside, listen, open_socket, splice,
                     splice_to_host)
 
 SECOND = f"{LAB}-second"
@@ -167,21 +168,21 @@ def namespace_removed(_daemon: int) -> None:
 
 def descriptors_exhausted(daemon: int) -> None:
     """More clients than descriptors: some are served, and all is well when they are gone."""
-    limit = descriptors(daemon) + 40
+    limit = 256
     subprocess.run(["prlimit", "--pid", str(daemon), f"--nofile={limit}:{limit}"], check=True)
     for way in WAYS:
         port = 7102 if way.client == JOB else 7002
         with contextlib.ExitStack() as stack:
             listener = stack.enter_context(listen(way.server, way.at, port))
             clients = []
-            for _ in range(100):
+            for _ in range(limit):
                 client = stack.enter_context(open_socket(way.client, TCP, way.source))
                 client.connect_ex((way.target, port))  # it may be reset already
                 clients.append(client)
             with listener.accept()[0] as server:
                 server.sendall(b"hello")
                 await_one(clients, way)
-        wait_until(lambda: descriptors(daemon) < limit - 30, SOON,
+        wait_until(lambda: descriptors(daemon) < limit / 2, SOON,
                    lambda: f"{descriptors(daemon)} descriptors of {limit} in use")
     expect("ECONNREFUSED", connect_somehow(JOB, HOST4, WORLD4, 9),
            "a connection out of the namespace afterwards")
@@ -222,8 +223,46 @@ def half_used(daemon: int) -> None:
                 raise Wrong(f"{way.name}: {growth >> 20} MiB more memory")
 
 
-TESTS = {test.__name__: test
-         for test in (server_killed, namespace_removed, descriptors_exhausted, half_used)}
+def sum16(data: bytes) -> int:
+    return sum(struct.unpack(f"!{len(data) // 2}H", data))
+
+
+def syns(target: str, port: int, count: int) -> Iterator[bytes]:
+    """SYN segments in IPv4 packets, each of another client of a network that nobody answers for."""
+    destination = socket.inet_aton(target)
+    for number in range(count):
+        source = socket.inet_aton(f"203.0.113.{100 + number % 100}")
+        fields = (1024 + number // 100, port, number, 0, 5 << 4, 2, 64000)
+        segment = struct.pack("!HHIIBBHHH", *fields, 0, 0)
+        total = sum16(source + destination + struct.pack("!HH", socket.IPPROTO_TCP, 20) + segment)
+        total = (total & 0xFFFF) + (total >> 16)
+        total = (total & 0xFFFF) + (total >> 16)
+        segment = struct.pack("!HHIIBBHHH", *fields, total ^ 0xFFFF, 0)
+        yield struct.pack("!BBHHHBBH4s4s", 0x45, 0, 40, 0, 0, 64, socket.IPPROTO_TCP, 0, source,
+                          destination) + segment
+
+
+def syn_flood(daemon: int) -> None:
+    """At an open port, and at one that nobody listens on: costs the daemon nothing, and a client
+    that means it is served."""
+    memory, sockets = resident(daemon), descriptors(daemon, "socket:")
+    way = frames(V4)
+    for port in (7001, 7002):
+        with listen(way.server, way.at, 7001), inside(WORLD), \
+                socket.socket(V4, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+            for packet in syns(way.target, port, 20_000):
+                raw.sendto(packet, (way.target, 0))
+        growth = resident(daemon) - memory
+        if growth > 4 << 20 or descriptors(daemon, "socket:") > sockets:
+            raise Wrong(f"port {port}: {growth >> 10} KiB more memory, "
+                        f"{descriptors(daemon, 'socket:') - sockets} more sockets")
+    conversation = Conversation(way, 7001)
+    conversation.talk()
+    conversation.close()
+
+
+TESTS = {test.__name__: test for test in (server_killed, namespace_removed, descriptors_exhausted,
+                                          half_used, syn_flood)}
 
 
 def main() -> int:

@@ -50,6 +50,7 @@ xdp_run -c "$LAB_TMP/xdp.yaml" --stats
 fault "server killed in mid-transfer" server_killed
 fault "the same once more" server_killed
 fault "3,000 half-used connections" half_used
+fault "SYN flood" syn_flood
 fault "namespace removed in mid-transfer" namespace_removed
 fault "descriptors used up" descriptors_exhausted
 fault "all is well after that" server_killed
