@@ -26,6 +26,9 @@ inline constexpr uint8_t tcp_data_retries = 15;
 /// A keepalive crosses one virtual link, so it may be far more frequent than RFC 1122's two hours,
 /// which are meant for the internet. It finds namespaces that lost our RST.
 inline constexpr Time tcp_keepalive_idle = 120 * second;
+/// Where nothing is missing but the namespace's FIN: mostly, one that will not send it has forgotten
+/// the connection, and descriptors may be scarce.
+inline constexpr Time tcp_keepalive_half_closed = 15 * second;
 inline constexpr Time tcp_keepalive_interval = 15 * second;
 inline constexpr uint8_t tcp_keepalive_probes = 9;
 

@@ -102,7 +102,10 @@ bool TcpEngine::process_ack(TcpFlow& flow, const TcpHeader& header, uint32_t pay
     else if (duplicate)
         on_duplicate_ack(flow);
     if (flow.fin_acked()) {
-        if (flow.state == TcpState::fin_wait_1) flow.state = TcpState::fin_wait_2;
+        if (flow.state == TcpState::fin_wait_1) {
+            flow.state = TcpState::fin_wait_2;
+            flow.keepalive_deadline = context_.now + tcp_keepalive_half_closed;
+        }
         const bool fin_first = flow.state == TcpState::last_ack || flow.state == TcpState::closing;
         if (fin_first && close_if_done(flow)) return false;
     }
