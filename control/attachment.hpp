@@ -1,7 +1,7 @@
 // One namespace, connected: its link, its place in the dataplane, and the watch over its end.
 //
 // What an idle one costs, measured with 200 in one daemon, `auto` ports both ways and 64 MiB of
-// UMEM (Linux 6.18, 2 cores): 13 file descriptors; 0.25 MB here, most of it rings; 2.2 MB in the
+// UMEM (Linux 6.18, 2 cores): 16 file descriptors; 0.25 MB here, most of it rings; 2.2 MB in the
 // kernel, 128 bytes for each chunk of the UMEM because each socket that shares it has a pool of its
 // own (0.7 MB with 16 MiB). CPU time: see listening_ports.hpp; the worker uses 0.3 ms each second.
 //

@@ -45,8 +45,8 @@ void TcpEngine::on_packet(Packet& packet) {
     } else {
         flow->guest_mac = packet.src_mac;
         flow->keepalive_deadline =
-            context_.now + (flow->state == TcpState::fin_wait_2 ? tcp_keepalive_half_closed
-                                                                : tcp_keepalive_idle);
+            context_.now +
+            (flow->state == TcpState::fin_wait_2 ? tcp_keepalive_half_closed : tcp_keepalive_idle);
         flow->keepalives = 0;
         switch (flow->state) {
             case TcpState::connecting:

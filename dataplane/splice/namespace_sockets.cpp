@@ -31,8 +31,8 @@ NamespaceSockets::NamespaceSockets()
 }
 
 NamespaceSockets::~NamespaceSockets() {
-    for (core::PortId port = 0; port < namespaces_.size(); ++port)
-        detach(port);
+    for (size_t port = 0; port < namespaces_.size(); ++port)
+        detach(static_cast<core::PortId>(port));
     close(home_);
 }
 

@@ -30,7 +30,7 @@ bool bind_exactly(int fd, const Endpoint& client, const Endpoint& target) {
 void bind_address(int fd, const Endpoint& client) {
     const SocketAddress any_port(client.address, 0);
     set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
-    bind(fd, any_port.get(), any_port.size());
+    static_cast<void>(bind(fd, any_port.get(), any_port.size()));
 }
 
 /// Whether the kernel happened to choose the target's port, which nobody else has then.
