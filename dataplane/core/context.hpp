@@ -54,7 +54,7 @@ struct Port {
 /// may be the one that a client of the host meets.
 struct Sighting {
     PortId port = 0;
-    uint16_t reserved = 0;
+    uint16_t reserved = 0;  ///< a mailbox's messages are whole words
     wire::IpAddress address;
 };
 

@@ -89,9 +89,11 @@ int NamespaceSockets::open(const Destination& to, int type) {
 
 /// In the namespace: as many as will be wanted soon, as far as there is room.
 void NamespaceSockets::add_spares(Family& same, int family) {
-    for (size_t i = 1; i < same.next_batch; ++i)
-        if (const int spare = socket_or_error(family, SOCK_STREAM); spare >= 0)
-            same.spare.push_back(spare);
+    for (size_t i = 1; i < same.next_batch; ++i) {
+        const int spare = socket_or_error(family, SOCK_STREAM);
+        if (spare < 0) break;
+        same.spare.push_back(spare);
+    }
     same.next_batch = std::min(2 * same.next_batch, batch);
 }
 

@@ -242,20 +242,31 @@ def syns(target: str, port: int, count: int) -> Iterator[bytes]:
                           destination) + segment
 
 
+def tcp_counter(namespace: str, name: str) -> int:
+    """Of the namespace's kernel, /proc/net/snmp."""
+    with inside(namespace), open("/proc/thread-self/net/snmp", encoding="ascii") as file:
+        names, values = (line.split() for line in file if line.startswith("Tcp:"))
+    return int(values[names.index(name)])
+
+
 def syn_flood(daemon: int) -> None:
     """At an open port, and at one that nobody listens on: costs the daemon nothing, and a client
     that means it is served."""
     memory, sockets = resident(daemon), descriptors(daemon, "socket:")
-    way = frames(V4)
+    way, count = frames(V4), 20_000
+    received, wrong = tcp_counter(HOST, "InSegs"), tcp_counter(HOST, "InCsumErrors")
     for port in (7001, 7002):
         with listen(way.server, way.at, 7001), inside(WORLD), \
                 socket.socket(V4, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
-            for packet in syns(way.target, port, 20_000):
+            for packet in syns(way.target, port, count):
                 raw.sendto(packet, (way.target, 0))
         growth = resident(daemon) - memory
         if growth > 4 << 20 or descriptors(daemon, "socket:") > sockets:
             raise Wrong(f"port {port}: {growth >> 10} KiB more memory, "
                         f"{descriptors(daemon, 'socket:') - sockets} more sockets")
+    if tcp_counter(HOST, "InSegs") - received < 2 * count:
+        raise Wrong("the flood did not arrive")
+    expect(wrong, tcp_counter(HOST, "InCsumErrors"), "segments with a wrong checksum")
     conversation = Conversation(way, 7001)
     conversation.talk()
     conversation.close()
